@@ -1,0 +1,153 @@
+"""The landmark set as data: names, sides, segments, colours and the registration subset, read from one JSON file.
+
+Another landmark set (FetusMapV2 uses 22) is another file; no other module knows a landmark by its number.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.resources import resource_path
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A link from landmark `start` to landmark `end` (0-based), drawn in `color` (red, green, blue in 0..1)."""
+
+    name: str
+    start: int
+    end: int
+    color: tuple[float, float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Skeleton:
+    """A landmark set (paper, Fig. 1b). All indices are 0-based; left and right are the fetus's own.
+
+    Attributes
+    ----------
+    landmarks, descriptions : tuple of str
+        Name of each landmark, and the anatomical point it stands for.
+    segments : tuple of Segment
+    symmetric_pairs : tuple of (int, int)
+        Landmarks that change places when the body is mirrored; (right, left).
+    registration_subset : tuple of int
+        The robust landmarks that determine the rigid transform (paper, section 2.2).
+    limbs : dict of str to tuple of int
+        Chains from the trunk outwards, such as ``"left_arm": (3, 4, 5)``.
+    """
+
+    name: str
+    landmarks: tuple[str, ...]
+    descriptions: tuple[str, ...]
+    segments: tuple[Segment, ...]
+    symmetric_pairs: tuple[tuple[int, int], ...]
+    registration_subset: tuple[int, ...]
+    limbs: dict[str, tuple[int, ...]]
+
+    def __len__(self) -> int:
+        return len(self.landmarks)
+
+    def index(self, name: str) -> int:
+        """0-based index of the landmark called `name`; ValueError if there is none."""
+        try:
+            return self.landmarks.index(name)
+        except ValueError:
+            raise ValueError(f"no landmark '{name}' in {self.name}; it has {', '.join(self.landmarks)}") from None
+
+    @cached_property
+    def mirror(self) -> np.ndarray:
+        """Permutation (16,) that gives a mirrored body its names back: ``mirrored_points[skeleton.mirror]``."""
+        permutation = np.arange(len(self))
+        for a, b in self.symmetric_pairs:
+            permutation[[a, b]] = b, a
+        permutation.flags.writeable = False
+        return permutation
+
+    def partner(self, limb: str) -> str:
+        """The limb of the other side: ``partner("left_arm") == "right_arm"``."""
+        mirrored = tuple(int(i) for i in self.mirror[list(self.limbs[limb])])
+        return next(name for name, chain in self.limbs.items() if chain == mirrored)
+
+
+@lru_cache
+def load_skeleton(path: str | Path | None = None) -> Skeleton:
+    """The skeleton in the JSON file `path`, or the bundled one; read once, so treat it as immutable.
+
+    Raises
+    ------
+    FetalPoseError
+        The file is missing, is not JSON, or contradicts itself; the message names the entry.
+    """
+    path = Path(path) if path is not None else resource_path("skeleton.json")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return _Reader(data).skeleton()
+    except OSError as error:
+        raise FetalPoseError(f"Cannot read the skeleton {path}: {error.strerror}.") from error
+    except json.JSONDecodeError as error:
+        raise FetalPoseError(f"The skeleton {path} is not valid JSON: {error}.") from error
+    except KeyError as error:
+        raise FetalPoseError(f"The skeleton {path} lacks the entry {error}; see the bundled skeleton.json.") from error
+    except (TypeError, ValueError) as error:
+        raise FetalPoseError(f"The skeleton {path} is not usable: {error}.") from error
+
+
+class _Reader:
+    """Turns the file's names and 1-based numbers into 0-based indices, and checks what depends on what."""
+
+    def __init__(self, data: dict):
+        self.data = data
+        self.names = tuple(entry["name"] for entry in data["landmarks"])
+        for name in self.names:
+            if self.names.count(name) > 1:
+                raise ValueError(f"the landmark '{name}' is listed twice")
+
+    def skeleton(self) -> Skeleton:
+        skeleton = Skeleton(
+            name=self.data["name"],
+            landmarks=self.names,
+            descriptions=tuple(entry["description"] for entry in self.data["landmarks"]),
+            segments=tuple(self.segment(entry) for entry in self.data["segments"]),
+            symmetric_pairs=tuple(self.chain(pair, "symmetric pair", 2) for pair in self.data["symmetric_pairs"]),
+            registration_subset=self.chain(self.data["registration_subset"], "registration subset"),
+            limbs={name: self.chain(chain, name) for name, chain in self.data["limbs"].items()},
+        )
+        self.check(skeleton)
+        return skeleton
+
+    def landmark(self, reference: str | int) -> int:
+        if isinstance(reference, str) and reference in self.names:
+            return self.names.index(reference)
+        if type(reference) is int and 1 <= reference <= len(self.names):
+            return reference - 1
+        raise ValueError(f"{reference!r} is neither a landmark's name nor a number from 1 to {len(self.names)}")
+
+    def chain(self, references: list, what: str, length: int | None = None) -> tuple[int, ...]:
+        indices = tuple(self.landmark(reference) for reference in references)
+        if len(set(indices)) != len(indices) or len(indices) != (length or len(indices)):
+            raise ValueError(f"{what} {references} must be {length or 'a list of'} different landmarks")
+        return indices
+
+    def segment(self, entry: dict) -> Segment:
+        start, end = self.chain([entry["from"], entry["to"]], f"segment '{entry['name']}'", 2)
+        color = tuple(float(value) for value in entry["color"])
+        if len(color) != 3 or not all(0 <= value <= 1 for value in color):
+            raise ValueError(f"segment '{entry['name']}' has colour {entry['color']}, not three numbers from 0 to 1")
+        return Segment(entry["name"], start, end, color)
+
+    @staticmethod
+    def check(skeleton: Skeleton) -> None:
+        paired = [index for pair in skeleton.symmetric_pairs for index in pair]
+        if len(set(paired)) != len(paired):
+            raise ValueError("a landmark stands in two symmetric pairs")
+        if len(skeleton.registration_subset) < 3:
+            raise ValueError(f"a rigid transform needs 3 landmarks, got {len(skeleton.registration_subset)}")
+        chains = set(skeleton.limbs.values())
+        for name, chain in skeleton.limbs.items():
+            if tuple(int(i) for i in skeleton.mirror[list(chain)]) not in chains:
+                raise ValueError(f"the limb '{name}' has no partner on the other side")
