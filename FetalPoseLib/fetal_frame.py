@@ -1,0 +1,114 @@
+"""The fetus's own coordinate frame: x to its right, y to its front, z to its head; as right-handed as RAS.
+
+In this frame every fetus lies the same way, so the second pass of the detector need not learn all orientations.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.geometry import Grid
+from FetalPoseLib.skeleton import Skeleton, load_skeleton
+
+_TRUNK = ("neck", "spine", "sacrum", "right_shoulder", "left_shoulder", "right_hip", "left_hip")
+
+
+@dataclass(frozen=True, eq=False)
+class FetalFrame:
+    """Position, orientation and size of a fetus in the world.
+
+    Attributes
+    ----------
+    rotation : (3, 3)
+        Columns: the world directions of the fetus's right, anterior and cranial. ValueError unless a proper rotation:
+        a mirrored frame would swap the fetus's sides.
+    origin : (3,) RAS mm
+        Midway between neck and sacrum.
+    size : float, mm
+        Length of the column from neck over spine to sacrum: one "body unit".
+    """
+
+    rotation: np.ndarray
+    origin: np.ndarray
+    size: float
+
+    def __post_init__(self):
+        rotation, origin = np.array(self.rotation, dtype=np.float64), np.array(self.origin, dtype=np.float64)
+        if rotation.shape != (3, 3) or origin.shape != (3,) or not np.isfinite(origin).all():
+            raise ValueError(f"a frame needs a (3, 3) rotation and a finite (3,) origin, got {rotation}, {origin}")
+        if not np.allclose(rotation.T @ rotation, np.eye(3), atol=1e-6) or np.linalg.det(rotation) < 0:
+            raise ValueError(f"not a proper rotation (orthogonal, determinant +1): {rotation.tolist()}")
+        if not 0 < self.size < np.inf:
+            raise ValueError(f"size must be positive, got {self.size} mm")
+        object.__setattr__(self, "rotation", rotation)
+        object.__setattr__(self, "origin", origin)
+        object.__setattr__(self, "size", float(self.size))
+
+    @classmethod
+    def from_landmarks(cls, points, skeleton: Skeleton | None = None) -> "FetalFrame":
+        """The frame of a pose (16, 3) in RAS mm, from its trunk; FetalPoseError if that is not seen or degenerate."""
+        skeleton, points = skeleton or load_skeleton(), np.asarray(points, dtype=np.float64)
+        at = {name: points[skeleton.index(name)] for name in _TRUNK}
+        missing = [name for name, point in at.items() if not np.isfinite(point).all()]
+        if missing:
+            raise FetalPoseError(f"The fetus's frame needs its trunk; not seen: {', '.join(missing)}. Place them.")
+        size = np.linalg.norm(at["neck"] - at["spine"]) + np.linalg.norm(at["spine"] - at["sacrum"])
+        cranial = _unit(at["neck"] - at["sacrum"], size, "neck and sacrum coincide")
+        right = at["right_shoulder"] - at["left_shoulder"] + at["right_hip"] - at["left_hip"]
+        right = _unit(right - cranial * (right @ cranial), size, "its two sides are not apart")
+        rotation = np.stack([right, np.cross(cranial, right), cranial], axis=1)
+        return cls(rotation, (at["neck"] + at["sacrum"]) / 2, size)
+
+    def to_body(self, points) -> np.ndarray:
+        """RAS points (..., 3) in body units: R^T (p - origin) / size."""
+        return (np.asarray(points, dtype=np.float64) - self.origin) @ self.rotation / self.size
+
+    def to_world(self, points) -> np.ndarray:
+        """Points (..., 3) in body units back in RAS mm."""
+        return self.size * np.asarray(points, dtype=np.float64) @ self.rotation.T + self.origin
+
+    def grid(self, lower, upper, voxels_per_size: float, *, multiple: int = 32) -> Grid:
+        """Grid along the body's axes, centred on the box `lower` to `upper` (3,) in body units, which it covers.
+
+        Its voxels measure size / voxels_per_size mm; its sizes are rounded up to a multiple of `multiple`.
+        """
+        lower, upper = np.asarray(lower, dtype=np.float64), np.asarray(upper, dtype=np.float64)
+        if not (upper > lower).all():
+            raise ValueError(f"the box's upper corner {upper} must lie above its lower corner {lower}")
+        shape = multiple * np.ceil((upper - lower) * voxels_per_size / multiple - 1e-6).astype(int)
+        affine = np.eye(4)
+        affine[:3, :3] = self.rotation * (self.size / voxels_per_size)
+        affine[:3, 3] = self.to_world((lower + upper) / 2 - (shape - 1) / (2 * voxels_per_size))
+        return Grid(tuple(shape), affine)
+
+    def disturbed(self, rng: np.random.Generator, *, rotation_deg: float, shift: float, scale: float) -> "FetalFrame":
+        """This frame with a random error, as a first pass makes it.
+
+        Parameters
+        ----------
+        rotation_deg : float
+            Standard deviation in degrees of the normal angle, about an axis uniform on the sphere.
+        shift : float
+            Standard deviation of the origin's error along each axis, in body units.
+        scale : float
+            Standard deviation of the error of log(size).
+        """
+        axis = rng.normal(size=3)
+        turn = np.deg2rad(rng.normal(0, rotation_deg)) * axis / np.linalg.norm(axis)
+        rotation = Rotation.from_rotvec(turn).as_matrix() @ self.rotation
+        origin = self.origin + rng.normal(0, shift * self.size, size=3)
+        return FetalFrame(rotation, origin, self.size * np.exp(rng.normal(0, scale)))
+
+    def angle_to(self, other: "FetalFrame") -> float:
+        """Angle in degrees, 0 to 180, of the rotation from this frame to the other."""
+        chord = np.linalg.norm(self.rotation - other.rotation) / np.sqrt(8)  # sin(angle / 2); exact for small angles
+        return float(np.rad2deg(2 * np.arcsin(min(chord, 1.0))))
+
+
+def _unit(vector: np.ndarray, size: float, why_not: str) -> np.ndarray:
+    length = np.linalg.norm(vector)
+    if not length > 1e-3 * size:
+        raise FetalPoseError(f"The landmarks give no fetal frame: {why_not}. Correct the points of the trunk.")
+    return vector / length

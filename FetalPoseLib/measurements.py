@@ -1,0 +1,51 @@
+"""What the clinician reads off a pose: the lengths of its segments, and the table of them."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.skeleton import Skeleton, load_skeleton
+
+
+def segment_lengths(points, skeleton: Skeleton | None = None) -> np.ndarray:
+    """Length in mm of each segment of a pose (..., 16, 3): (..., 15), NaN where an end is not set."""
+    skeleton, points = skeleton or load_skeleton(), np.asarray(points, dtype=np.float64)
+    start = points[..., [segment.start for segment in skeleton.segments], :]
+    end = points[..., [segment.end for segment in skeleton.segments], :]
+    return np.linalg.norm(end - start, axis=-1)
+
+
+def length_table(points, skeleton: Skeleton | None = None) -> list[dict]:
+    """One row a segment: name, the landmarks it joins, length in mm to 0.01 or "" where an end is not set."""
+    skeleton = skeleton or load_skeleton()
+    return [
+        {
+            "segment": segment.name,
+            "from": skeleton.landmarks[segment.start],
+            "to": skeleton.landmarks[segment.end],
+            "length_mm": f"{length:.2f}" if np.isfinite(length) else "",
+        }
+        for segment, length in zip(skeleton.segments, segment_lengths(points, skeleton), strict=True)
+    ]
+
+
+def write_csv(path: str | Path, rows: Sequence[dict]) -> None:
+    """Write rows with the same keys as a CSV table with a header line.
+
+    The table is complete before the file is touched, so an error leaves an existing file as it was. FetalPoseError if
+    the file cannot be written; ValueError if there are no rows or their keys differ.
+    """
+    if not rows:
+        raise ValueError("a table needs at least one row")
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    try:
+        Path(path).write_text(text.getvalue(), encoding="utf-8", newline="")
+    except OSError as error:
+        raise FetalPoseError(f"Cannot write the table {path}: {error.strerror}. Choose another place.") from error

@@ -1,0 +1,101 @@
+"""Trained weights: which models there are, and opening one only if it is the file that was released.
+
+A model is one safetensors file, which cannot run code when opened; its header carries what is needed to rebuild the
+network. The manifest beside the bundled models holds their SHA-256.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.resources import resource_path
+
+
+def load_manifest() -> dict[str, dict]:
+    """The bundled models by name, each with file and sha256 (null until trained), kind, spacing_mm, description, ..."""
+    path = resource_path("models", "manifest.json")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise FetalPoseError(f"The models' manifest {path} is not valid JSON: {error}. Reinstall FetalPose.") from error
+
+
+def open_model(name_or_path: str | Path) -> tuple[dict[str, torch.Tensor], dict]:
+    """The weights of a bundled model, or of a safetensors file of your own.
+
+    Returns
+    -------
+    state : dict of str to tensor
+        On the CPU.
+    metadata : dict
+        The manifest's entry, overlaid by the file's header (JSON values decoded), with "sha256" of the file as read.
+
+    Raises
+    ------
+    FetalPoseError
+        Unknown name, a model not trained yet, a missing or damaged file, or one whose SHA-256 differs.
+    """
+    manifest, name = load_manifest(), str(name_or_path)
+    entry = manifest.get(name, {})
+    if entry:
+        path = _bundled_file(name, entry)
+    elif Path(name).is_file():
+        path = Path(name)
+    else:
+        raise FetalPoseError(f"There is no model '{name}': give a safetensors file or one of {', '.join(manifest)}.")
+    data = _read(path)
+    digest = hashlib.sha256(data).hexdigest()
+    if entry and digest != entry["sha256"]:
+        raise FetalPoseError(
+            f"The weights {path} are not those released as '{name}': SHA-256 is {digest}, expected {entry['sha256']}. "
+            "Restore the file, or give its path instead of the name to use it as your own model."
+        )
+    try:
+        return load(data), {**entry, **_header_metadata(data), "sha256": digest}
+    except (SafetensorError, ValueError) as error:
+        raise FetalPoseError(f"{path} is not a safetensors file: {error}. Give the one that training wrote.") from error
+
+
+def save_model(path: str | Path, state: dict[str, torch.Tensor], metadata: dict) -> str:
+    """Write a model that `open_model` reads; metadata values may be anything JSON can hold. Returns its SHA-256."""
+    header = {key: json.dumps(value) for key, value in metadata.items()}
+    data = save({key: value.detach().cpu().contiguous() for key, value in state.items()}, metadata=header)
+    partial = Path(f"{path}.part")
+    partial.write_bytes(data)
+    partial.replace(path)  # an interrupted save leaves the former weights
+    return hashlib.sha256(data).hexdigest()
+
+
+def _bundled_file(name: str, entry: dict) -> Path:
+    if not entry.get("file"):
+        raise FetalPoseError(
+            f"The model '{name}' has not been trained and bundled yet. "
+            f"Train it with 'fetalpose train --model {name}', then give the path of the weights it writes."
+        )
+    return resource_path("models", entry["file"])
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise FetalPoseError(f"Cannot read the weights {path}: {error.strerror}.") from error
+
+
+def _header_metadata(data: bytes) -> dict:
+    """The header's __metadata__; `load` from bytes drops it. A value that is not JSON is kept as text."""
+    length = int.from_bytes(data[:8], "little")
+    metadata = json.loads(data[8 : 8 + length]).get("__metadata__", {})
+    return {key: _decoded(value) for key, value in metadata.items()}
+
+
+def _decoded(text: str):
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
