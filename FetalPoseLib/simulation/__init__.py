@@ -1,0 +1,1 @@
+"""Physics-based simulator: fetal anatomy, kinematics, ultrasound image formation and data sets."""

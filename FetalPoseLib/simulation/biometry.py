@@ -1,0 +1,136 @@
+"""Fetal size between 10 and 14 weeks: published charts, and what a body of joints needs that charts do not measure.
+
+Charts measure what ultrasound shows: crown and rump, the skull's outline, the ossified *shafts* of long bones. A
+skeleton's segment runs from joint centre to joint centre, so it also spans the cartilage at both ends of the shaft:
+
+    segment = ossified shaft + cartilage at the proximal end + cartilage at the distal end
+
+Sources
+-------
+CRL : Papageorghiou et al., Ultrasound Obstet Gynecol 2014;44:641-648 (INTERGROWTH-21st), 9 to 14 weeks, mean and SD as
+    functions of gestational age in days.
+BPD, OFD, AC, femur, humerus : weekly medians at 11 to 14 weeks, with 2 SD, as tabulated in
+    http://www.rojin.hofstede.nl/groeicurve.htm; 10 weeks is a linear continuation. The range at these ages agrees with
+    von Kaisenberg et al., Ultrasound Obstet Gynecol 2002;20:564-574 (11 to 14 weeks, transabdominal).
+Tibia, ulna : ratios to femur and humerus, after the limb charts of Chitty and Altman, BJOG 2002;109:919-929.
+Cartilage : reasoned, not charted. At 10 weeks about half of a femur is bone, at 14 weeks about four fifths.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+WEEKS = np.array([10.0, 11.0, 12.0, 13.0, 14.0])
+#: Weekly medians (mm) and standard deviation as a fraction of the median.
+CHARTS = {
+    "bpd": (np.array([12.5, 16.0, 20.0, 24.0, 28.0]), 0.065),
+    "ofd": (np.array([16.5, 21.0, 25.0, 29.5, 34.0]), 0.060),
+    "ac": (np.array([41.0, 52.0, 63.0, 74.0, 84.0]), 0.080),
+    "femur": (np.array([4.5, 7.0, 9.0, 11.5, 14.5]), 0.110),
+    "humerus": (np.array([4.5, 7.0, 9.0, 11.0, 14.0]), 0.110),
+}
+TIBIA_TO_FEMUR = 0.87
+ULNA_TO_HUMERUS = 0.90
+#: Part of a body's size that all its measures share, as a correlation between their z-scores.
+SHARED_SIZE = 0.8
+
+
+@dataclass(frozen=True)
+class Biometry:
+    """Measures of one fetus, in mm; ``weeks`` is the gestational age in weeks, 10 to 14.
+
+    ``femur``, ``tibia``, ``humerus`` and ``ulna`` are ossified shafts as charts have them; ``thigh``, ``shank``,
+    ``upper_arm`` and ``forearm`` run from joint centre to joint centre.
+    """
+
+    weeks: float
+    crl: float
+    bpd: float
+    ofd: float
+    ac: float
+    femur: float
+    tibia: float
+    humerus: float
+    ulna: float
+
+    @property
+    def epiphysis(self) -> float:
+        """Cartilage between the end of a shaft and the centre of its joint (mm), growing slowly with the body."""
+        return 1.0 + 0.008 * self.crl
+
+    @property
+    def thigh(self) -> float:
+        return self.femur + 2 * self.epiphysis
+
+    @property
+    def shank(self) -> float:
+        return self.tibia + 2 * self.epiphysis
+
+    @property
+    def upper_arm(self) -> float:
+        return self.humerus + 2 * self.epiphysis
+
+    @property
+    def forearm(self) -> float:
+        return self.ulna + 2 * self.epiphysis
+
+    @property
+    def head_to_neck(self) -> float:
+        """Centre of the cranium to the spinal column at C7-T1: the lower half of the skull and the neck below it."""
+        return 0.60 * self.ofd
+
+    @property
+    def trunk_width(self) -> float:
+        """Diameter (mm) of the circle with the abdominal circumference."""
+        return self.ac / np.pi
+
+    @property
+    def trunk(self) -> float:
+        """Length (mm) of the spinal column from C7-T1 to the sacrum.
+
+        The crown-rump length less the upper half of the skull, the neck seen at the usual 30 degrees of flexion, and
+        the rump below the sacrum, along a column whose curve is 3 % longer than its chord.
+        """
+        return 1.03 * (self.crl - 0.45 * self.ofd - np.cos(np.radians(30)) * self.head_to_neck - 0.08 * self.crl)
+
+
+def crl_mean_sd(days: float) -> tuple[float, float]:
+    """Crown-rump length (mm) at ``days`` of gestation: mean and standard deviation (Papageorghiou 2014)."""
+    return -50.6562 + 0.815118 * days + 0.00535302 * days**2, -2.21626 + 0.0984894 * days
+
+
+def chart_mean_sd(name: str, weeks: float) -> tuple[float, float]:
+    """Median and standard deviation (mm) of ``name`` (a key of `CHARTS`) at ``weeks`` of gestation."""
+    medians, relative_sd = CHARTS[name]
+    mean = float(np.interp(weeks, WEEKS, medians))
+    return mean, relative_sd * mean
+
+
+def draw_biometry(rng: np.random.Generator, *, weeks: float | None = None, size_z: float | None = None) -> Biometry:
+    """Draw a body.
+
+    Parameters
+    ----------
+    weeks : gestational age, 10 to 14; uniform if None.
+    size_z : z-score of overall size that all measures share; standard normal, cut at 2, if None.
+    """
+    weeks = float(rng.uniform(10.0, 14.0)) if weeks is None else weeks
+    size_z = float(np.clip(rng.normal(), -2, 2)) if size_z is None else size_z
+
+    def z() -> float:
+        own = np.clip(rng.normal(), -2, 2)
+        return SHARED_SIZE**0.5 * size_z + (1 - SHARED_SIZE) ** 0.5 * own
+
+    mean, sd = crl_mean_sd(weeks * 7)
+    measures = {"crl": mean + sd * z()}
+    for name in CHARTS:
+        mean, sd = chart_mean_sd(name, weeks)
+        measures[name] = mean + sd * z()
+    return Biometry(
+        weeks=weeks,
+        tibia=TIBIA_TO_FEMUR * measures["femur"] * (1 + 0.03 * z()),
+        ulna=ULNA_TO_HUMERUS * measures["humerus"] * (1 + 0.03 * z()),
+        **measures,
+    )

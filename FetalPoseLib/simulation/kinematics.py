@@ -1,0 +1,266 @@
+"""The fetal body as a tree of joints: where the landmarks are, and which way everything on them faces.
+
+The root is the sacrum. Three stretches of spinal column rise from it (lumbar to T12-L1, thoracic to C7-T1, cervical to the
+cranium), arms hang on the thorax, legs on the pelvis. Every joint has anatomical angles and limits. The prior is the flexed habit
+of the first trimester, both sides drawn independently; a part of all limbs is drawn evenly over its limits, because
+kicks and stretches are common at this age. Bodies that pass through themselves are drawn again.
+
+Body axes are the fetus's own right, anterior and cranial (x, y, z), a right-handed frame like RAS.
+
+Limits follow goniometry of the newborn (hips and knees do not extend fully: Waugh et al., Phys Ther 1983;63:1616-1621),
+widened where the buoyant first-trimester fetus is seen to move more (de Vries, Visser and Prechtl, Early Hum Dev
+1982;7:301-322, describe stretches, kicks and retroflexion of the head from 10 weeks on).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from FetalPoseLib.simulation.biometry import Biometry
+
+#: angle: (lower limit, upper limit, habitual mean, habitual SD), degrees.
+LIMITS = {
+    "lumbar_flexion": (-10, 45, 14, 12),
+    "lumbar_bend": (-15, 15, 0, 6),
+    "lumbar_twist": (-12, 12, 0, 5),
+    "thoracic_flexion": (0, 45, 20, 10),
+    "thoracic_bend": (-15, 15, 0, 6),
+    "thoracic_twist": (-18, 18, 0, 7),
+    "cervical_flexion": (-35, 50, 8, 18),
+    "cervical_bend": (-20, 20, 0, 8),
+    "cervical_twist": (-50, 50, 0, 18),
+    "shoulder_flexion": (-30, 150, 45, 32),
+    "shoulder_abduction": (-5, 100, 32, 20),
+    "shoulder_rotation": (-40, 80, 30, 30),
+    "elbow_flexion": (0, 145, 80, 32),
+    "wrist_flexion": (-50, 70, 15, 25),
+    "hip_flexion": (-5, 130, 68, 32),
+    "hip_abduction": (-12, 60, 18, 15),
+    "hip_rotation": (-35, 45, 8, 18),
+    "knee_flexion": (5, 145, 72, 34),
+    "ankle_flexion": (-40, 30, -5, 18),
+}
+#: Chance that a limb leaves the habit and is drawn evenly over its joints' limits.
+FREE_LIMB = 0.25
+VERTEBRAE = {"lumbar": 7, "thoracic": 12, "cervical": 7}  # L5 to L1 with the upper sacrum; T12 to T1; C7 to C1
+SPINE_LANDMARK = 0.42  # T12-L1 lies this far up the column from sacrum to C7-T1
+
+
+@dataclass(frozen=True)
+class Bone:
+    """A rigid part: ``start`` and ``end`` (mm) and a rotation whose columns are its right, anterior and proximal axes."""
+
+    start: np.ndarray
+    end: np.ndarray
+    rotation: np.ndarray
+
+
+@dataclass(frozen=True)
+class Body:
+    """A posed fetus: landmarks (16, 3) in mm in skeleton order, and the frames that anatomy is hung on.
+
+    ``vertebrae`` are (position (3,), rotation (3, 3)) from sacrum to C1; ``head`` and ``pelvis`` and ``thorax`` rotations
+    have the columns right, anterior, cranial. ``bones`` maps names such as ``left_thigh`` to a `Bone`.
+    """
+
+    biometry: Biometry
+    landmarks: np.ndarray
+    vertebrae: list[tuple[np.ndarray, np.ndarray]]
+    head: np.ndarray
+    thorax: np.ndarray
+    pelvis: np.ndarray
+    bones: dict[str, Bone] = field(default_factory=dict)
+
+
+def _rotation(flexion: float, bend: float, twist: float) -> np.ndarray:
+    """Flexion tips cranial towards anterior (about minus right), bend tips it to the right, twist turns about cranial."""
+    return Rotation.from_rotvec(np.radians([-flexion, bend, twist])).as_matrix()
+
+
+def _draw(rng: np.random.Generator, joints: tuple[str, ...], *, free: bool) -> dict[str, float]:
+    angles = {}
+    for joint in joints:
+        low, high, mean, sd = LIMITS[joint]
+        value = rng.uniform(low, high) if free else rng.normal(mean, sd)
+        while not low <= value <= high:
+            value = rng.normal(mean, sd)
+        angles[joint] = float(value)
+    return angles
+
+
+def _column(start, rotation, length, count, angles, name):
+    """Vertebrae of one stretch: a constant-curvature arc in ``count`` equal steps from ``start``."""
+    step = _rotation(angles[f"{name}_flexion"] / count, angles[f"{name}_bend"] / count, angles[f"{name}_twist"] / count)
+    position, frames = start, []
+    for _ in range(count):
+        rotation = rotation @ step
+        position = position + rotation[:, 2] * length / count
+        frames.append((position, rotation))
+    return frames
+
+
+def _limb(root: np.ndarray, frame: np.ndarray, lengths, angles, side: float, names, *, knee: bool) -> dict[str, Bone]:
+    """Two long bones and a hand or foot. ``side`` is +1 on the fetus's right; at rest all bones hang along caudal."""
+    if knee:
+        flexion, abduction, rotation = (angles[f"hip_{a}"] for a in ("flexion", "abduction", "rotation"))
+        hinge, end = -angles["knee_flexion"], 90 + angles["ankle_flexion"]
+    else:
+        flexion, abduction, rotation = (angles[f"shoulder_{a}"] for a in ("flexion", "abduction", "rotation"))
+        hinge, end = angles["elbow_flexion"], angles["wrist_flexion"]
+    swing = (
+        Rotation.from_rotvec(np.radians([flexion, 0, 0]))
+        * Rotation.from_rotvec(np.radians([0, -side * abduction, 0]))
+        * Rotation.from_rotvec(np.radians([0, 0, side * rotation]))
+    )
+    bones, start, turn = {}, root, frame @ swing.as_matrix()
+    for name, length, bend in zip(names, lengths, (0.0, hinge, end), strict=True):
+        turn = turn @ Rotation.from_rotvec(np.radians([bend, 0, 0])).as_matrix()
+        stop = start - turn[:, 2] * length
+        bones[name] = Bone(start, stop, turn)
+        start = stop
+    return bones
+
+
+def _limb_bones(rng, body: Biometry, which: str, side_name: str, root, frame) -> dict[str, Bone]:
+    side = 1.0 if side_name == "right" else -1.0
+    free = rng.random() < FREE_LIMB
+    if which == "arm":
+        angles = _draw(rng, tuple(j for j in LIMITS if j.split("_")[0] in ("shoulder", "elbow", "wrist")), free=free)
+        lengths, parts = (body.upper_arm, body.forearm, 0.09 * body.crl), ("upper_arm", "forearm", "hand")
+    else:
+        angles = _draw(rng, tuple(j for j in LIMITS if j.split("_")[0] in ("hip", "knee", "ankle")), free=free)
+        lengths, parts = (body.thigh, body.shank, 0.12 * body.crl), ("thigh", "shank", "foot")
+    names = [f"{side_name}_{part}" for part in parts]
+    return _limb(root, frame, lengths, angles, side, names, knee=which == "leg")
+
+
+def limb_radius(body: Biometry, part: str) -> float:
+    """Radius (mm) of the flesh around a limb's part, in proportion to CRL."""
+    return body.crl * {"thigh": 0.050, "shank": 0.036, "foot": 0.026, "upper_arm": 0.038, "forearm": 0.031,
+                       "hand": 0.026}[part]
+
+
+def segment_distance(a0, a1, b0, b1) -> float:
+    """Smallest distance (mm) between two line segments (Ericson, Real-Time Collision Detection, section 5.1.9)."""
+    u, v, w = a1 - a0, b1 - b0, a0 - b0
+    a, b, c, d, e = u @ u, u @ v, v @ v, u @ w, v @ w
+    det = a * c - b * b
+    s = np.clip((b * e - c * d) / det, 0, 1) if det > 1e-9 else 0.0
+    t = np.clip((b * s + e) / c, 0, 1) if c > 1e-9 else 0.0
+    s = np.clip((b * t - d) / a, 0, 1) if a > 1e-9 else 0.0
+    return float(np.linalg.norm(w + s * u - t * v))
+
+
+def _obstacles(body: Biometry, vertebrae, head_centre, head) -> list[tuple[np.ndarray, np.ndarray, float]]:
+    """Capsules (start, end, radius) of trunk and head that limbs must not enter."""
+    depth = 0.5 * body.trunk_width
+    ventral = [p + r[:, 1] * 0.75 * depth for p, r in vertebrae]
+    lumbar, thoracic = VERTEBRAE["lumbar"], VERTEBRAE["lumbar"] + VERTEBRAE["thoracic"]
+    face = head_centre + head[:, 1] * 0.3 * body.ofd - head[:, 2] * 0.12 * body.ofd
+    back = head_centre - head[:, 1] * 0.12 * body.ofd
+    return [
+        (ventral[1], ventral[lumbar], 0.88 * depth),
+        (ventral[lumbar], ventral[thoracic - 3], 0.88 * depth),
+        (back, face, 0.42 * body.bpd),
+    ]
+
+
+def _clear(limb: dict[str, Bone], obstacles, body: Biometry) -> bool:
+    """Whether the limb's parts beyond its first joint keep out of every obstacle."""
+    for index, (name, bone) in enumerate(limb.items()):
+        radius = limb_radius(body, name.split("_", 1)[1])
+        start = bone.start if index else bone.start + 0.75 * (bone.end - bone.start)
+        for a, b, other in obstacles:
+            if segment_distance(start, bone.end, a, b) < 0.9 * (radius + other):
+                return False
+    return True
+
+
+def _pose_once(rng: np.random.Generator, body: Biometry) -> Body | None:
+    angles = {stretch: _draw(rng, tuple(f"{stretch}_{a}" for a in ("flexion", "bend", "twist")), free=False)
+              for stretch in VERTEBRAE}
+    lengths = {"lumbar": SPINE_LANDMARK * body.trunk, "thoracic": (1 - SPINE_LANDMARK) * body.trunk,
+               "cervical": 0.55 * body.head_to_neck}
+    pelvis, position = np.eye(3), np.zeros(3)
+    vertebrae = [(position, pelvis)]
+    for stretch, count in VERTEBRAE.items():
+        vertebrae += _column(*vertebrae[-1], lengths[stretch], count, angles[stretch], stretch)
+    neck_index = VERTEBRAE["lumbar"] + VERTEBRAE["thoracic"]
+    neck, thorax = vertebrae[neck_index]
+    atlas, skull_base = vertebrae[-1]
+    head = skull_base @ _rotation(rng.normal(8, 6), 0, 0)
+    head_centre = atlas + 0.45 * body.head_to_neck * (0.92 * head[:, 2] + 0.39 * head[:, 1])
+    upper = vertebrae[neck_index - 2][1]
+
+    half = 0.5 * body.trunk_width
+    roots = {}
+    for side_name, side in (("right", 1.0), ("left", -1.0)):
+        lift, reach = rng.normal(0, 0.03), rng.normal(0.10, 0.05)
+        shoulder = np.array([side * 0.80 * half, reach * body.trunk, (lift - 0.10) * body.trunk])
+        hip = np.array([side * 0.46 * half, 0.16 * body.trunk, -0.10 * body.trunk])
+        roots[f"{side_name}_arm"] = (neck + upper @ shoulder, upper)
+        roots[f"{side_name}_leg"] = (hip, pelvis)
+
+    obstacles = _obstacles(body, vertebrae, head_centre, head)
+    bones: dict[str, Bone] = {}
+    for limb_name in rng.permutation(list(roots)):
+        side_name, which = limb_name.split("_")
+        for _ in range(60):
+            limb = _limb_bones(rng, body, which, side_name, *roots[limb_name])
+            if _clear(limb, obstacles, body):
+                break
+        else:
+            return None
+        bones.update(limb)
+        obstacles += [(b.start, b.end, limb_radius(body, n.split("_", 1)[1])) for n, b in limb.items()]
+
+    def joint(name, end=False):
+        return bones[name].end if end else bones[name].start
+
+    landmarks = np.array([
+        head_centre, joint("right_upper_arm"), neck, joint("left_upper_arm"),
+        joint("left_forearm"), joint("left_forearm", True), vertebrae[VERTEBRAE["lumbar"]][0], position,
+        joint("right_forearm"), joint("right_forearm", True), joint("right_thigh"), joint("right_shank"),
+        joint("right_shank", True), joint("left_thigh"), joint("left_shank"), joint("left_shank", True),
+    ])
+    return Body(body, landmarks, vertebrae, head, thorax, pelvis, bones)
+
+
+def pose_body(rng: np.random.Generator, biometry: Biometry) -> Body:
+    """Draw a pose within joint limits that does not pass through itself; the sacrum is the origin, the pelvis upright.
+
+    Raises
+    ------
+    RuntimeError
+        if no such pose is found in 200 draws, which means that the biometry is not that of a fetus.
+    """
+    for _ in range(200):
+        body = _pose_once(rng, biometry)
+        if body is not None:
+            return body
+    raise RuntimeError(f"No pose without self-intersection found for {biometry}")
+
+
+def move_body(body: Body, rotation: np.ndarray, translation: np.ndarray) -> Body:
+    """The body turned by ``rotation`` (3, 3) about its origin and then shifted by ``translation`` (3,) mm."""
+
+    def point(p):
+        return p @ rotation.T + translation
+
+    return Body(
+        body.biometry,
+        point(body.landmarks),
+        [(point(p), rotation @ r) for p, r in body.vertebrae],
+        rotation @ body.head,
+        rotation @ body.thorax,
+        rotation @ body.pelvis,
+        {n: Bone(point(b.start), point(b.end), rotation @ b.rotation) for n, b in body.bones.items()},
+    )
+
+
+def random_orientation(rng: np.random.Generator) -> np.ndarray:
+    """A rotation matrix (3, 3) drawn evenly from SO(3)."""
+    return Rotation.random(rng=rng).as_matrix()
