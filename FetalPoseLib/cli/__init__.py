@@ -1,0 +1,77 @@
+"""The command `fetalpose`: measure the pose of a fetus in a 3D ultrasound volume."""
+
+import argparse
+import sys
+from importlib import import_module
+
+from FetalPoseLib import __version__
+from FetalPoseLib.errors import FetalPoseError
+
+#: command: (module with `add_arguments(parser)` and `run(args)`, what it does). Imported only when it is chosen.
+COMMANDS = {
+    "estimate": ("FetalPoseLib.cli.estimate", "find the 16 landmarks in a volume, refine and measure them"),
+    "simulate": ("FetalPoseLib.cli.simulate", "make a simulated ultrasound volume with its true landmarks"),
+    "evaluate": ("FetalPoseLib.cli.evaluate", "compare poses with the truth"),
+    "train": ("FetalPoseLib.training.command", "train a detector on simulated or on your own volumes"),
+    "benchmark": ("FetalPoseLib.benchmark.command", "measure accuracy, memory and speed: the tables of the README"),
+    "demo": ("FetalPoseLib.cli.demo", "estimate the pose in the bundled sample volume and compare it with the truth"),
+}
+
+_EPILOG = """\
+'fetalpose COMMAND --help' explains a command. A first look:
+  fetalpose demo
+  fetalpose estimate volume.nrrd --output pose.mrk.json --picture pose.png
+
+Research use only. The models are trained on simulated volumes; train on your own annotated data for anything else.
+"""
+
+
+def main(argv: list[str] | None = None, *, estimator_factory=None) -> int:
+    """Run the command line; returns the exit status, 0 only on success.
+
+    Parameters
+    ----------
+    argv : list of str, optional
+        Arguments without the program's name; those of the process if None.
+    estimator_factory : callable, optional
+        Called as ``estimator_factory(model=..., device=...)`` instead of `estimator.Estimator`: for tests of what lies
+        around the network, and for programs with an estimator of their own.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        parser = _parser(next((word for word in argv if word in COMMANDS), None))
+        args = parser.parse_args(argv, argparse.Namespace(estimator_factory=estimator_factory))
+        return args.run(args) or 0
+    except FetalPoseError as error:
+        return _fail(str(error))
+    except MemoryError:
+        return _fail("Not enough memory. Close other programs, or use a smaller volume.")
+    except KeyboardInterrupt:
+        return _fail("Stopped. Results that were there before are unchanged.", status=130)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str):
+        """One line, as for every other error; argparse would print the usage before it."""
+        self.exit(2, f"{self.prog}: error: {message}. See '{self.prog} --help'.\n")
+
+
+def _parser(chosen: str | None) -> argparse.ArgumentParser:
+    """The whole parser, but with the arguments of the chosen command only: the others' modules stay unimported."""
+    style = {"formatter_class": argparse.RawDescriptionHelpFormatter}
+    parser = _Parser(prog="fetalpose", description=__doc__, epilog=_EPILOG, **style)
+    parser.add_argument("--version", action="version", version=f"fetalpose {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+    for name, (module_name, summary) in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, **style)
+        if name == chosen:
+            module = import_module(module_name)
+            command.description = module.__doc__
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
+    return parser
+
+
+def _fail(message: str, status: int = 1) -> int:
+    print(f"fetalpose: error: {' '.join(message.split())}", file=sys.stderr)
+    return status

@@ -1,0 +1,112 @@
+"""Find the 16 landmarks of a fetus in a 3D ultrasound volume, refine them on line, and measure the 15 segments.
+
+VOLUME is a NRRD, NIfTI or MetaImage file, or a folder with one DICOM series. The pose is written as Slicer markups,
+with the lengths and their origin inside: drag it onto 3D Slicer's window. The lengths are also printed.
+
+  fetalpose estimate volume.nrrd --output pose.mrk.json
+  fetalpose estimate volume.nrrd --output pose.mrk.json --table lengths.csv --picture pose.png
+  fetalpose estimate dicom_folder --output pose.mrk.json --iterations 0 --device cpu
+
+A landmark that is not seen is left without a position. Research use only.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.files import check_writable, replacing
+
+_STAGES = ("locate", "detect", "refine")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("volume", metavar="VOLUME", type=Path, help="NRRD, NIfTI or MetaImage file, or DICOM folder")
+    parser.add_argument("--output", metavar="POSE.mrk.json", type=Path, required=True, help="where the pose goes")
+    parser.add_argument("--table", metavar="LENGTHS.csv", type=Path, help="write the 15 lengths as a table, too")
+    parser.add_argument("--picture", metavar="POSE.png", type=Path, help="draw the pose over its volume, too")
+    add_estimator_arguments(parser)
+
+
+def add_estimator_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of every command that estimates a pose."""
+    parser.add_argument(
+        "--model",
+        default="fetal-frame",
+        help="fetal-frame (default) finds the fetus first, then looks closely; r4 and gcp are the paper's single pass "
+        "at 1.25 and 1.0 mm; or a .safetensors file of your own training",
+    )
+    parser.add_argument(
+        "--iterations",
+        type=_count,
+        default=6,
+        metavar="N",
+        help="steps of self-supervised refinement against the pose library (default 6; 0 for the bare detection)",
+    )
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto (default) takes a GPU if there is one"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    estimate(args, args.volume, output=args.output, table=args.table, picture=args.picture)
+
+
+def estimate(args, source: Path, *, output: Path, table: Path | None = None, picture: Path | None = None) -> np.ndarray:
+    """Estimate the pose in the file `source`, write and print what was asked for; the points (16, 3) in RAS mm."""
+    check_writable(output, ".mrk.json")
+    if table is not None:
+        check_writable(table, ".csv")
+    if picture is not None:
+        check_writable(picture, ".png", ".pdf", ".svg")
+
+    from FetalPoseLib import scene as mrml
+    from FetalPoseLib.measurements import length_table, write_csv
+
+    mrml.silence_log()
+    scene = mrml.new_scene()
+    volume = mrml.volume_from_node(mrml.read_volume(scene, source))
+    result = _run_estimator(args, volume)
+    for warning in result.warnings:
+        print(f"fetalpose: warning: {' '.join(warning.split())}", file=sys.stderr)
+    if not np.isfinite(result.points).any():
+        raise FetalPoseError(f"No fetus was found in {source}; nothing was written. Choose another volume.")
+
+    mrml.save_pose(mrml.pose_node(scene, result, name=source.name.split(".")[0]), output)
+    rows = length_table(result.points)
+    if table is not None:
+        with replacing(table) as temporary:
+            write_csv(temporary, rows)
+    if picture is not None:
+        from FetalPoseLib.picture import draw_pose
+
+        note = "Research use only. The model was trained on simulated volumes."
+        draw_pose(picture, volume, result.points, confidence=result.confidence, title=source.name, note=note)
+    for row in rows:
+        print(f"{row['segment']:<24}{row['length_mm'] or '-':>8} mm")
+    return result.points
+
+
+def _run_estimator(args, volume):
+    if args.estimator_factory is None:
+        from FetalPoseLib.estimator import Estimator as factory
+    else:
+        factory = args.estimator_factory
+    estimator = factory(model=args.model, device=args.device)
+    with tqdm(total=2 + args.iterations, desc="locate", unit="step", file=sys.stderr, leave=False) as bar:
+
+        def show(progress) -> None:
+            bar.set_description(progress.stage, refresh=False)
+            bar.n = min(_STAGES.index(progress.stage) + (progress.iteration or 0), bar.total)
+            bar.refresh()
+
+        return estimator.estimate(volume, iterations=args.iterations, progress=show)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"'{text}' is not a count: give 0, 1, 2, ...")
+    return int(text)

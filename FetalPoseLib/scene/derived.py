@@ -1,0 +1,126 @@
+"""What follows from the 16 points: lengths and provenance on the markups node, and the skeleton as a tube model.
+
+Lengths are static measurements, because MRML has no kind that measures between two control points of sixteen. A
+markups file keeps measurements but no node attributes; so the provenance travels in it as the description of one more
+measurement, which is disabled and has no value.
+"""
+
+import json
+
+import numpy as np
+import slicer
+import vtk
+from vtk.util.numpy_support import numpy_to_vtk
+
+from FetalPoseLib.measurements import segment_lengths
+from FetalPoseLib.scene.pose import PREFIX, SKELETON, moved_landmarks, points_of, provenance_of
+from FetalPoseLib.skeleton import load_skeleton
+
+MOVED = PREFIX + "MovedLandmarks"
+PROVENANCE = "provenance"  # name of the measurement that carries the node attributes
+MODEL_ROLE = "FetalPose.SkeletonModel"  # node reference from the pose to its model
+TUBE_RADIUS_MM = 0.8
+
+
+def update_derived(node) -> None:
+    """Make lengths, provenance and, if there is one, the skeleton model of a pose node agree with its points."""
+    points = points_of(node)
+    _update_lengths(node, points)
+    _update_provenance(node)
+    model = node.GetNodeReference(MODEL_ROLE)
+    if model is not None:
+        model.SetAndObservePolyData(_tubes(points))
+
+
+def show_skeleton(node):
+    """The pose's vtkMRMLModelNode, made if there is none: one tube a segment, in the segment's colour."""
+    model = node.GetNodeReference(MODEL_ROLE)
+    if model is None:
+        model = node.GetScene().AddNewNodeByClass("vtkMRMLModelNode", f"{node.GetName()} skeleton")
+        model.SetAndObservePolyData(_tubes(points_of(node)))
+        model.SetSelectable(False)  # clicks and drags belong to the points
+        model.CreateDefaultDisplayNodes()
+        display = model.GetDisplayNode()
+        display.SetActiveScalar("Color", vtk.vtkAssignAttribute.POINT_DATA)
+        display.SetScalarRangeFlag(slicer.vtkMRMLDisplayNode.UseDirectMapping)
+        display.SetScalarVisibility(True)
+        display.SetVisibility2D(True)
+        display.SetSliceIntersectionThickness(3)
+        node.SetNodeReferenceID(MODEL_ROLE, model.GetID())
+    return model
+
+
+def restore_provenance(node) -> None:
+    """Turn the measurement that carried the provenance through a file back into node attributes."""
+    measurement = node.GetMeasurement(PROVENANCE)
+    try:
+        stored = json.loads(measurement.GetDescription()) if measurement is not None else {}
+    except ValueError:  # edited by hand: the points are still good
+        stored = {}
+    for name, value in stored.items() if isinstance(stored, dict) else ():
+        if name.startswith(PREFIX) and isinstance(value, str):
+            node.SetAttribute(name, value)
+
+
+def _update_lengths(node, points: np.ndarray) -> None:
+    skeleton = load_skeleton()
+    for segment, length in zip(skeleton.segments, segment_lengths(points, skeleton), strict=True):
+        measurement = node.GetMeasurement(segment.name)
+        if measurement is None:
+            ends = (skeleton.landmarks[end].replace("_", " ") for end in (segment.start, segment.end))
+            measurement = _add_measurement(node, segment.name, "from {} to {}".format(*ends))
+        if np.isfinite(length):
+            measurement.SetValue(float(length))
+        else:
+            measurement.ClearValue()
+
+
+def _add_measurement(node, name: str, description: str):
+    measurement = slicer.vtkMRMLStaticMeasurement()
+    measurement.SetName(name)
+    measurement.SetUnits("mm")
+    measurement.SetPrintFormat("%.1f %s")
+    measurement.SetDescription(description)
+    node.AddMeasurement(measurement)
+    return measurement
+
+
+def _update_provenance(node) -> None:
+    if node.GetAttribute(SKELETON) is None:
+        restore_provenance(node)  # our file, read by someone else's loader
+    if node.GetAttribute(SKELETON) is None:
+        return  # someone else's points: they get lengths, but no claim of where they come from
+    moved = " ".join(moved_landmarks(node))
+    if node.GetAttribute(MOVED) != moved:
+        node.SetAttribute(MOVED, moved)
+    measurement = node.GetMeasurement(PROVENANCE)
+    if measurement is None:
+        measurement = _add_measurement(node, PROVENANCE, "")
+        measurement.SetUnits("")
+        measurement.SetEnabled(False)
+    measurement.SetDescription(json.dumps(provenance_of(node)))
+
+
+def _tubes(points: np.ndarray) -> vtk.vtkPolyData:
+    """Tubes along the segments whose two ends are set, with their colours as point data."""
+    segments = [s for s in load_skeleton().segments if np.isfinite(points[[s.start, s.end]]).all()]
+    lines = vtk.vtkPolyData()
+    ends = vtk.vtkPoints()
+    cells = vtk.vtkCellArray()
+    for segment in segments:
+        cells.InsertNextCell(2)
+        cells.InsertCellPoint(ends.InsertNextPoint(points[segment.start]))
+        cells.InsertCellPoint(ends.InsertNextPoint(points[segment.end]))
+    lines.SetPoints(ends)
+    lines.SetLines(cells)
+    colors = np.array([s.color for s in segments for _ in range(2)]).reshape(-1, 3)
+    scalars = numpy_to_vtk(np.round(255 * colors).astype(np.uint8), deep=True, array_type=vtk.VTK_UNSIGNED_CHAR)
+    scalars.SetName("Color")
+    lines.GetPointData().SetScalars(scalars)
+    tube = vtk.vtkTubeFilter()
+    tube.SetInputData(lines)
+    tube.SetRadius(TUBE_RADIUS_MM)
+    tube.SetNumberOfSides(12)
+    tube.CappingOn()
+    tube.Update()
+    return tube.GetOutput()

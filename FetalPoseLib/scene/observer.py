@@ -1,0 +1,77 @@
+"""Keeps what is derived from every pose in a scene true, whoever moves a point and whichever module is open."""
+
+import slicer
+import vtk
+
+from FetalPoseLib.scene.derived import MODEL_ROLE, update_derived
+from FetalPoseLib.scene.pose import is_pose
+
+_MARKUPS = "vtkMRMLMarkupsFiducialNode"
+_POINT_EVENTS = (  # every change of a position, status or name ends in the first, removing a point in the second
+    slicer.vtkMRMLMarkupsNode.PointModifiedEvent,
+    slicer.vtkMRMLMarkupsNode.PointRemovedEvent,
+    slicer.vtkMRMLTransformableNode.TransformModifiedEvent,
+)
+
+
+class PoseObserver:
+    """Updates lengths, provenance and skeleton model of each pose in `scene` while it is started.
+
+    Dragging, undo, unsetting a point, transforms and loading a scene all end in the same few events, so a file saved
+    from anywhere holds true lengths. A logic owns it, not a panel: panels come and go.
+
+    Example
+    -------
+    >>> observer = PoseObserver(scene)
+    >>> observer.start()
+    """
+
+    def __init__(self, scene):
+        self.scene = scene
+        self._tags = {}  # observed object -> tags of its observers
+
+    def start(self) -> None:
+        """Observe the scene, and every markups node that is or will be in it. Does nothing if already started."""
+        if self.scene in self._tags:
+            return
+        self._tags[self.scene] = [
+            self.scene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, self._on_node_added),
+            self.scene.AddObserver(slicer.vtkMRMLScene.NodeRemovedEvent, self._on_node_removed),
+            self.scene.AddObserver(slicer.vtkMRMLScene.EndImportEvent, self._on_import),
+        ]
+        for i in range(self.scene.GetNumberOfNodesByClass(_MARKUPS)):
+            self._watch(self.scene.GetNthNodeByClass(i, _MARKUPS))
+
+    def stop(self) -> None:
+        """Let go of the scene and its nodes."""
+        for observed, tags in self._tags.items():
+            for tag in tags:
+                observed.RemoveObserver(tag)
+        self._tags.clear()
+
+    def _watch(self, node) -> None:
+        if node not in self._tags:
+            self._tags[node] = [node.AddObserver(event, self._on_points) for event in _POINT_EVENTS]
+        self._on_points(node)
+
+    def _on_points(self, node, _event=None) -> None:
+        if not self.scene.IsImporting() and is_pose(node):
+            update_derived(node)
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _on_node_added(self, _scene, _event, node) -> None:
+        if node.IsA(_MARKUPS):
+            self._watch(node)
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _on_node_removed(self, _scene, _event, node) -> None:
+        for tag in self._tags.pop(node, ()):
+            node.RemoveObserver(tag)
+        model = self.scene.GetNodeByID(node.GetNodeReferenceID(MODEL_ROLE) or "")
+        if model is not None and not self.scene.IsClosing():
+            self.scene.RemoveNode(model)
+
+    def _on_import(self, _scene, _event) -> None:
+        for node in list(self._tags):
+            if node is not self.scene:
+                self._on_points(node)

@@ -1,0 +1,203 @@
+"""The pose as a markups node: 16 named control points, and what the estimator said about them.
+
+A landmark that is not seen is a control point without a position, never a guess. What the estimator put in stays on
+the node (attribute `FetalPose.Original`), so which landmarks a person moved is a comparison, not a record of events:
+undo takes a landmark off the list, and an estimator's own updates are never on it.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+import vtk
+
+from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.skeleton import load_skeleton
+
+PREFIX = "FetalPose."  # of the node attributes that hold the provenance
+ORIGINAL = PREFIX + "Original"  # local RAS mm of each landmark before a person moved it, as JSON; null where unset
+SKELETON = PREFIX + "Skeleton"
+MOVED_MM = 1e-3  # positions are stored to 1e-4 mm
+
+
+def create_pose(scene, name: str = "Fetal pose"):
+    """A new vtkMRMLMarkupsFiducialNode with the skeleton's landmarks, all still unset."""
+    node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", name)
+    for landmark in load_skeleton().landmarks:
+        node.AddControlPoint(vtk.vtkVector3d(0, 0, 0), landmark)
+    _set_points(node, np.full((len(load_skeleton()), 3), np.nan))
+    _settle(node)
+    return node
+
+
+def pose_node(scene, estimate, *, name: str = "Fetal pose"):
+    """A new pose node from the estimator's `Estimate`: its points, confidence and provenance."""
+    node = create_pose(scene, name)
+    set_estimate(node, estimate.points, estimate.confidence, provenance=estimate.provenance)
+    return node
+
+
+def set_estimate(
+    node,
+    points: np.ndarray,
+    confidence: Sequence[float] | None = None,
+    *,
+    provenance: Mapping[str, str] | None = None,
+    held: Collection[int] = (),
+) -> None:
+    """Put the estimator's result into a pose node; this does not count as moved by a person.
+
+    Parameters
+    ----------
+    points : (16, 3) RAS mm in the world
+        NaN rows become unset points.
+    confidence : (16,) in 0..1, optional
+        Written into each point's description.
+    provenance : dict, optional
+        Becomes node attributes, ``Model`` as ``FetalPose.Model``.
+    held : indices
+        Landmarks that a person placed: they stay as they are, and stay on the list of moved ones.
+    """
+    original = _original(node)
+    free = [i for i in range(len(load_skeleton())) if i not in held]
+    modifying = node.StartModify()
+    _set_points(node, np.asarray(points, dtype=np.float64), free)
+    original[free] = _local_points(node)[free]
+    for i in free if confidence is not None else ():
+        seen = np.isfinite(points[i]).all()
+        node.SetNthControlPointDescription(i, f"confidence {confidence[i]:.2f}" if seen else "not seen")
+    for key, value in (provenance or {}).items():
+        node.SetAttribute(key if key.startswith(PREFIX) else PREFIX + key, str(value))
+    _set_original(node, original)
+    node.EndModify(modifying)
+
+
+def adopt_pose(node) -> None:
+    """Turn any markups node with the 16 names, in whatever order, into a pose node like our own.
+
+    Raises
+    ------
+    FetalPoseError
+        Names are missing, stand twice, or belong to no landmark; all of them are listed. The node is left as it was.
+    """
+    landmarks = load_skeleton().landmarks
+    labels = [node.GetNthControlPointLabel(i) for i in range(node.GetNumberOfControlPoints())]
+    problems = {
+        "missing": [name for name in landmarks if name not in labels],
+        "twice": [name for name, count in Counter(labels).items() if count > 1],
+        "not a landmark": [label for label in dict.fromkeys(labels) if label not in landmarks],
+    }
+    if any(problems.values()):
+        listed = "; ".join(f"{what}: {', '.join(names)}" for what, names in problems.items() if names)
+        raise FetalPoseError(f"The markups '{node.GetName()}' are not a fetal pose ({listed}). Rename their points.")
+    points = points_of(node)
+    rows = [labels.index(name) for name in landmarks]
+    descriptions = [node.GetNthControlPointDescription(i) for i in rows]
+    missing = [node.GetNthControlPointPositionStatus(i) == node.PositionMissing for i in rows]
+    modifying = node.StartModify()
+    for i, name in enumerate(landmarks):
+        node.SetNthControlPointLabel(i, name)
+        node.SetNthControlPointDescription(i, descriptions[i])
+    _set_points(node, points)
+    for i in np.flatnonzero(missing):
+        node.SetNthControlPointPositionMissing(int(i))
+    _settle(node)
+    node.EndModify(modifying)
+
+
+def is_pose(node) -> bool:
+    """Whether the node is a pose: one of ours, even with a point renamed by hand, or markups with the 16 names."""
+    if node is None or not node.IsA("vtkMRMLMarkupsFiducialNode"):
+        return False
+    landmarks = load_skeleton().landmarks
+    if node.GetAttribute(SKELETON) == load_skeleton().name:
+        return True
+    count = node.GetNumberOfControlPoints()
+    return count == len(landmarks) and {node.GetNthControlPointLabel(i) for i in range(count)} == set(landmarks)
+
+
+def points_of(node) -> np.ndarray:
+    """The landmarks in the skeleton's order, (16, 3) RAS mm in the world, found by their names.
+
+    NaN where a landmark is unset or marked as missing, and where its name is gone or stands twice.
+    """
+    points, position = np.full((len(load_skeleton()), 3), np.nan), [0.0, 0.0, 0.0]
+    for row, i in _indices(node).items():
+        if node.GetNthControlPointPositionStatus(i) == node.PositionDefined:
+            node.GetNthControlPointPositionWorld(i, position)
+            points[row] = position
+    return points
+
+
+def confidence_of(node) -> np.ndarray:
+    """The estimator's confidence in each landmark, (16,) in 0..1, from the descriptions; NaN where none is given."""
+    confidence = np.full(len(load_skeleton()), np.nan)
+    for row, i in _indices(node).items():
+        found = re.match(r"confidence ([\d.]+)", node.GetNthControlPointDescription(i))
+        if found:
+            confidence[row] = float(found[1])
+    return confidence
+
+
+def moved_landmarks(node) -> tuple[str, ...]:
+    """Names of the landmarks that a person moved, set or unset since the estimate (or since the file was read)."""
+    before, now = _original(node), _local_points(node)
+    with np.errstate(invalid="ignore"):
+        moved = (np.abs(now - before) > MOVED_MM).any(axis=1)
+    moved |= np.isnan(now).any(axis=1) != np.isnan(before).any(axis=1)
+    return tuple(name for name, flag in zip(load_skeleton().landmarks, moved, strict=True) if flag)
+
+
+def provenance_of(node) -> dict[str, str]:
+    """All node attributes of FetalPose, ``{"FetalPose.Model": "fetal-frame", ...}``."""
+    return {name: node.GetAttribute(name) for name in sorted(node.GetAttributeNames()) if name.startswith(PREFIX)}
+
+
+def _settle(node) -> None:
+    """What makes a markups node with the right points a pose node."""
+    node.SetFixedNumberOfControlPoints(True)
+    node.SetAttribute(SKELETON, load_skeleton().name)
+    if node.GetAttribute(ORIGINAL) is None:
+        _set_original(node, _local_points(node))
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetPropertiesLabelVisibility(False)  # 15 lengths as one block of text would hide the fetus
+    display.SetUseGlyphScale(False)
+    display.SetGlyphSize(2.0)  # mm; the default is a part of the screen
+
+
+def _set_points(node, world: np.ndarray, indices: Collection[int] | None = None) -> None:
+    for i in range(len(world)) if indices is None else indices:
+        if np.isfinite(world[i]).all():
+            node.SetNthControlPointPositionWorld(i, *map(float, world[i]))
+        else:
+            node.UnsetNthControlPointPosition(i)
+
+
+def _local_points(node) -> np.ndarray:
+    """As `points_of`, before the node's parent transform: a transform moves a pose, but corrects nothing in it."""
+    points, position = np.full((len(load_skeleton()), 3), np.nan), [0.0, 0.0, 0.0]
+    for row, i in _indices(node).items():
+        if node.GetNthControlPointPositionStatus(i) == node.PositionDefined:
+            node.GetNthControlPointPosition(i, position)
+            points[row] = position
+    return points
+
+
+def _indices(node) -> dict[int, int]:
+    """Row in the skeleton to index of the control point; without names that are gone or not unique."""
+    labels = [node.GetNthControlPointLabel(i) for i in range(node.GetNumberOfControlPoints())]
+    landmarks = load_skeleton().landmarks
+    return {row: labels.index(name) for row, name in enumerate(landmarks) if labels.count(name) == 1}
+
+
+def _original(node) -> np.ndarray:
+    stored = node.GetAttribute(ORIGINAL)
+    return np.array(json.loads(stored), dtype=np.float64) if stored else _local_points(node)
+
+
+def _set_original(node, points: np.ndarray) -> None:
+    rows = [[round(x, 4) for x in point] if np.isfinite(point).all() else [None] * 3 for point in points.tolist()]
+    node.SetAttribute(ORIGINAL, json.dumps(rows))

@@ -1,0 +1,369 @@
+"""The command line as a user has it: results, one clear line for bad input, and nothing destroyed.
+
+What lies around the network is tested with an estimator that answers at once (`estimator_factory` of `cli.main`).
+"""
+
+import csv
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from volume_files import picture, volume, write_dicom, write_nifti, write_nrrd
+
+from FetalPoseLib import __version__, weights
+from FetalPoseLib import scene as mrml
+from FetalPoseLib.cli import COMMANDS, main
+from FetalPoseLib.simulation import datasets
+from FetalPoseLib.skeleton import load_skeleton
+
+SKELETON = load_skeleton()
+POINTS = np.random.default_rng(1).uniform(5, 20, (16, 3))
+GOOD = ["dimension: 3", "sizes: 40 36 32", "spacings: 1 1 1"]
+
+
+class QuickEstimator:
+    """Stands for `estimator.Estimator`: knows the answer, and says what it was asked."""
+
+    def __init__(self, points=POINTS, warnings=()):
+        self.points, self.warnings = points, list(warnings)
+
+    def __call__(self, *, model, device):
+        self.model, self.device = model, device
+        return self
+
+    def estimate(self, volume, *, iterations, progress):
+        self.iterations = iterations
+        progress(SimpleNamespace(stage="locate", iteration=0, iterations=iterations))
+        for i in range(iterations + 1):
+            progress(SimpleNamespace(stage="refine", iteration=i, iterations=iterations))
+        return SimpleNamespace(
+            points=self.points, confidence=np.ones(16), provenance={"Model": self.model}, warnings=self.warnings
+        )
+
+
+def fetalpose(*arguments, estimator=None) -> int:
+    try:
+        return main([str(argument) for argument in arguments], estimator_factory=estimator or QuickEstimator())
+    except SystemExit as end:  # argparse
+        return end.code
+
+
+@pytest.fixture
+def good(tmp_path):
+    return write_nrrd(tmp_path / "good.nrrd", picture(), *GOOD)
+
+
+def write_pose(path, points=POINTS):
+    scene = mrml.new_scene()
+    node = mrml.create_pose(scene)
+    mrml.set_estimate(node, points)
+    mrml.save_pose(node, path)
+    return path
+
+
+# --- estimate
+
+
+def test_estimate_writes_pose_table_and_picture(good, tmp_path, capsys, scene):
+    outputs = [tmp_path / name for name in ("pose.mrk.json", "lengths.csv", "pose.png")]
+    estimator = QuickEstimator()
+    options = ["--iterations", 3, "--model", "r4", "--device", "cpu"]
+    arguments = ["estimate", good, "--output", outputs[0], "--table", outputs[1], "--picture", outputs[2], *options]
+    assert fetalpose(*arguments, estimator=estimator) == 0
+    assert (estimator.model, estimator.device, estimator.iterations) == ("r4", "cpu", 3)
+    pose = mrml.load_pose(scene, outputs[0])
+    np.testing.assert_allclose(mrml.points_of(pose), POINTS)
+    assert pose.GetAttribute("FetalPose.Model") == "r4"
+    rows = list(csv.DictReader(outputs[1].open()))
+    assert [row["segment"] for row in rows] == [segment.name for segment in SKELETON.segments]
+    assert outputs[2].read_bytes().startswith(b"\x89PNG")
+    printed = capsys.readouterr().out
+    assert all(f"{row['length_mm']} mm" in printed for row in rows)
+
+
+def test_estimate_reads_a_dicom_folder(tmp_path):
+    folder = write_dicom(tmp_path / "series", picture())
+    assert fetalpose("estimate", folder, "--output", tmp_path / "pose.mrk.json") == 0
+
+
+def test_warnings_are_shown_and_are_no_failure(good, tmp_path, capsys):
+    estimator = QuickEstimator(warnings=["No fetus was found with any certainty."])
+    assert fetalpose("estimate", good, "--output", tmp_path / "pose.mrk.json", estimator=estimator) == 0
+    assert "fetalpose: warning: No fetus was found with any certainty." in capsys.readouterr().err
+
+
+def test_nothing_found_overwrites_nothing(good, tmp_path, capsys):
+    path = write_pose(tmp_path / "pose.mrk.json")
+    before = path.read_bytes()
+    assert fetalpose("estimate", good, "--output", path, estimator=QuickEstimator(np.full((16, 3), np.nan))) == 1
+    assert "No fetus was found" in capsys.readouterr().err
+    assert path.read_bytes() == before
+
+
+def missing(folder):
+    return folder / "missing.nrrd"
+
+
+def text(folder):
+    (folder / "text.nrrd").write_text("this is no volume")
+    return folder / "text.nrrd"
+
+
+def unknown_format(folder):
+    (folder / "volume.xyz").write_text("this is no volume")
+    return folder / "volume.xyz"
+
+
+def empty_folder(folder):
+    (folder / "empty").mkdir()
+    return folder / "empty"
+
+
+def saved(folder, array, matrix=None):
+    mrml.write_volume(mrml.add_volume(mrml.new_scene(), volume(array, matrix)), folder / "volume.nrrd")
+    return folder / "volume.nrrd"
+
+
+BAD_VOLUMES = {
+    "missing": (missing, "does not exist"),
+    "text": (text, "cannot be read as a volume"),
+    "unknown format": (unknown_format, "cannot be read as a volume"),
+    "truncated": (lambda f: write_nifti(f / "cut.nii", picture(), missing=99), "damaged"),
+    "folder without images": (empty_folder, "holds no DICOM images"),
+    "2D": (
+        lambda f: write_nrrd(f / "a.nrrd", picture((36, 40)), "dimension: 2", "sizes: 40 36", "spacings: 1 1"),
+        "2D",
+    ),
+    "one DICOM slice": (lambda f: write_dicom(f / "dicom", picture((1, 28, 32))) / "000.dcm", "2D"),
+    "4D": (lambda f: write_nifti(f / "a.nii", picture((2, 24, 28, 32)), spacing=(1, 1, 1, 1)), "4D series"),
+    "RGB": (
+        lambda f: write_nrrd(
+            f / "a.nrrd",
+            picture((24, 28, 32, 3)),
+            *["dimension: 4", "sizes: 3 32 28 24", "kinds: RGB-color domain domain domain"],
+            *["space: left-posterior-superior", "space directions: none (1,0,0) (0,1,0) (0,0,1)"],
+        ),
+        "greyscale",
+    ),
+    "segmentation": (lambda f: write_nrrd(f / "a.seg.nrrd", picture(), *GOOD, "Segment0_ID:=Fetus"), "segmentation"),
+    "constant": (lambda f: saved(f, np.full((32, 32, 32), 9, np.uint8)), "constant"),
+    "all NaN": (lambda f: saved(f, np.full((32, 32, 32), np.nan, np.float32)), "no finite value"),
+    "spacing 0": (lambda f: write_nifti(f / "a.nii", picture(), spacing=(0, 1, 1)), "impossible voxel spacing"),
+    "absurd spacing": (lambda f: saved(f, picture(), np.diag([1000.0, 1000, 1000, 1])), "1000 x 1000 x 1000 mm"),
+    "too small": (lambda f: saved(f, picture((8, 8, 8))), "8 x 8 x 8 mm"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_VOLUMES)
+def test_bad_volume_ends_in_one_line_and_leaves_the_former_result(tmp_path, capfd, case):
+    make, message = BAD_VOLUMES[case]
+    source, output = make(tmp_path), tmp_path / "pose.mrk.json"
+    output.write_text("precious")
+    capfd.readouterr()
+    assert fetalpose("estimate", source, "--output", output) == 1
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith("fetalpose: error: ") and err.count("\n") == 1
+    assert message in err
+    assert output.read_text() == "precious"
+
+
+def test_bad_outputs_are_noticed_before_any_work(good, tmp_path, capsys):
+    def refuse(**_):
+        raise AssertionError("the estimator was started")
+
+    pose = tmp_path / "pose.mrk.json"
+    for options, message in [
+        (["--output", tmp_path / "nowhere" / "pose.mrk.json"], "does not exist"),
+        (["--output", "/proc/pose.mrk.json"], "Cannot write"),
+        (["--output", tmp_path / "pose.txt"], "must end in .mrk.json"),
+        (["--output", pose, "--table", good], "must end in .csv"),
+        (["--output", pose, "--picture", good], "must end in .png"),
+    ]:
+        assert fetalpose("estimate", good, *options, estimator=refuse) == 1
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
+    (tmp_path / "folder.mrk.json").mkdir()
+    assert fetalpose("estimate", good, "--output", tmp_path / "folder.mrk.json", estimator=refuse) == 1
+    assert "is a folder" in capsys.readouterr().err
+
+
+def test_weights_that_differ_from_the_manifest_are_refused(good, tmp_path, capsys, monkeypatch):
+    (tmp_path / "models").mkdir()
+    manifest = {"fetal-frame": {"file": "a.safetensors", "sha256": "0" * 64, "kind": "fetal-frame"}}
+    (tmp_path / "models" / "manifest.json").write_text(json.dumps(manifest))
+    (tmp_path / "models" / "a.safetensors").write_bytes(b"other weights")
+    monkeypatch.setattr(weights, "resource_path", lambda *parts: tmp_path.joinpath(*parts))
+
+    assert main(["estimate", str(good), "--output", str(tmp_path / "pose.mrk.json")]) == 1
+    error = capsys.readouterr().err
+    assert "SHA-256" in error and error.count("\n") == 1
+
+
+def test_gpu_that_is_not_there_is_refused(good, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert main(["estimate", str(good), "--output", str(tmp_path / "pose.mrk.json"), "--device", "cuda"]) == 1
+    error = capsys.readouterr().err
+    assert "no GPU" in error and error.count("\n") == 1
+
+
+def test_wrong_usage_is_one_line(good, tmp_path, capsys):
+    pose = tmp_path / "pose.mrk.json"
+    for arguments, message in [
+        (["estimate", good, "--output", pose, "--device", "abacus"], "abacus"),
+        (["estimate", good, "--output", pose, "--iterations", "-1"], "not a count"),
+        (["estimate", good], "--output"),
+        (["guess"], "guess"),
+        ([], "COMMAND"),
+    ]:
+        assert fetalpose(*arguments) == 2
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
+
+
+def test_interrupt_is_no_success(good, tmp_path, capsys):
+    def interrupted(**_):
+        raise KeyboardInterrupt
+
+    assert fetalpose("estimate", good, "--output", tmp_path / "pose.mrk.json", estimator=interrupted) == 130
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+# --- evaluate
+
+
+def test_evaluate_two_files(tmp_path, capsys):
+    predicted = POINTS.copy()
+    predicted[0] += [3, 0, 0]
+    truth = write_pose(tmp_path / "truth.mrk.json")
+    assert fetalpose("evaluate", write_pose(tmp_path / "pose.mrk.json", predicted), truth) == 0
+    printed = capsys.readouterr().out
+    lines = {line.split("  ")[0]: line.split() for line in printed.splitlines()}
+    assert lines["head"][1:] == ["3.00", "70.50"]
+    assert lines["neck"][1:] == ["0.00", "100.00"]
+    assert "limbs on the wrong side: 0 of 4" in printed
+
+
+def test_evaluate_counts_exchanged_limbs(tmp_path, capsys):
+    truth = write_pose(tmp_path / "truth.mrk.json")
+    swapped = write_pose(tmp_path / "pose.mrk.json", POINTS[SKELETON.mirror])
+    assert fetalpose("evaluate", swapped, truth) == 0
+    assert "limbs on the wrong side: 4 of 4" in capsys.readouterr().out
+
+
+def test_evaluate_folders_matches_by_name(tmp_path, capsys):
+    for folder in ("poses", "truths"):
+        (tmp_path / folder).mkdir()
+        for name in ("a", "b"):
+            write_pose(tmp_path / folder / f"{name}.mrk.json")
+    write_pose(tmp_path / "poses" / "c.mrk.json")
+    assert fetalpose("evaluate", tmp_path / "poses", tmp_path / "truths") == 0
+    out, err = capsys.readouterr()
+    assert "volumes: 2" in out and "1 poses" in err
+    assert fetalpose("evaluate", tmp_path / "truths", tmp_path / "poses") == 1
+    assert "c.mrk.json" in capsys.readouterr().err
+
+
+def test_evaluate_refuses_what_does_not_belong_together(tmp_path, capsys):
+    pose = write_pose(tmp_path / "pose.mrk.json")
+    other = tmp_path / "other.mrk.json"
+    other.write_text(pose.read_text().replace('"left_wrist"', '"left_hand"'))
+    (tmp_path / "empty").mkdir()
+    for arguments, message in [
+        ((other, pose), "missing: left_wrist; not a landmark: left_hand"),
+        ((pose, tmp_path / "gone.mrk.json"), "does not exist"),
+        ((pose, tmp_path), "two files or two folders"),
+        ((tmp_path, tmp_path / "empty"), "holds no .mrk.json"),
+    ]:
+        assert fetalpose("evaluate", *arguments) == 1
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
+
+
+# --- simulate
+
+
+def test_simulate_writes_a_volume_and_its_truth(tmp_path, scene, monkeypatch):
+    asked = []
+
+    def quick(seed, spacing):
+        asked.append((seed, spacing))
+        return SimpleNamespace(name="fresh-007", volume=volume(), landmarks=POINTS)
+
+    monkeypatch.setattr(datasets, "simulate_subject", quick)
+    output, landmarks = tmp_path / "case.nrrd", tmp_path / "case.mrk.json"
+    assert fetalpose("simulate", "--seed", 7, "--spacing", 1, "--output", output, "--landmarks", landmarks) == 0
+    assert asked == [(7, 1.0)]
+    made = mrml.volume_from_node(mrml.read_volume(scene, output))
+    np.testing.assert_array_equal(made.array, volume().array)
+    truth = mrml.load_pose(scene, landmarks)
+    np.testing.assert_allclose(mrml.points_of(truth), POINTS)
+    assert "simulated" in truth.GetAttribute("FetalPose.Source")
+
+
+@pytest.mark.slow
+def test_simulated_landmarks_lie_in_their_volume(tmp_path, scene):
+    output, landmarks = tmp_path / "case.nrrd", tmp_path / "case.mrk.json"
+    files = ["--output", output, "--landmarks", landmarks]
+    assert fetalpose("simulate", "--split", "test", "--subject", 0, "--spacing", 2.5, *files) == 0
+    made = mrml.volume_from_node(mrml.read_volume(scene, output))
+    np.testing.assert_allclose(made.grid.spacing, 2.5, atol=1e-6)
+    voxels = made.grid.to_voxel(mrml.points_of(mrml.load_pose(scene, landmarks)))
+    voxels = voxels[np.isfinite(voxels).all(axis=1)]
+    assert ((voxels > -1) & (voxels < made.grid.shape)).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "either --seed"),
+        (["--seed", 1, "--split", "test", "--subject", 0], "either --seed"),
+        (["--split", "test"], "either --seed"),
+        (["--split", "test", "--subject", 52], "52"),
+        (["--seed", 1, "--spacing", 0], "spacing of 0 mm"),
+        (["--seed", -1], "not -1"),
+    ],
+)
+def test_simulate_refuses_what_there_is_not(tmp_path, capsys, options, message):
+    files = ["--output", tmp_path / "case.nrrd", "--landmarks", tmp_path / "case.mrk.json"]
+    assert fetalpose("simulate", *options, *files) == 1
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+# --- demo
+
+
+def test_demo_compares_with_the_truth(tmp_path, capsys, monkeypatch):
+    sample = {"sample.nrrd": saved(tmp_path, picture()), "sample.mrk.json": write_pose(tmp_path / "truth.mrk.json")}
+    monkeypatch.setattr("FetalPoseLib.cli.demo.resource_path", lambda _folder, name: sample[name])
+    folder = tmp_path / "build" / "demo"
+    assert fetalpose("demo", "--output", folder, estimator=QuickEstimator(POINTS + [0, 2, 0])) == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["lengths.csv", "pose.mrk.json", "pose.png"]
+    assert "mean 2.00 mm, largest 2.00 mm" in capsys.readouterr().out
+
+
+# --- the program
+
+
+def test_program_exits_as_it_ends(tmp_path):
+    def program(*arguments):
+        return subprocess.run([sys.executable, "-m", "FetalPoseLib.cli", *arguments], capture_output=True, text=True)
+
+    version = program("--version")
+    assert (version.returncode, version.stdout) == (0, f"fetalpose {__version__}\n")
+    overview = program("--help")
+    assert overview.returncode == 0 and all(command in overview.stdout for command in COMMANDS)
+    text(tmp_path)
+    failed = program("estimate", str(tmp_path / "text.nrrd"), "--output", str(tmp_path / "pose.mrk.json"))
+    assert failed.returncode == 1 and failed.stdout == ""
+    assert failed.stderr.startswith("fetalpose: error: ") and failed.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["estimate", "simulate", "evaluate", "demo"])
+def test_help_teaches_with_examples(capsys, command):
+    assert fetalpose(command, "--help") == 0
+    assert f"\n  fetalpose {command}" in capsys.readouterr().out
