@@ -163,8 +163,10 @@ class LandmarkNet(nn.Module):
         return x[:, :, : size[0], : size[1], : size[2]]
 
     def _padded(self, x: Tensor) -> Tensor:
-        """x with zeros at the far ends, so that every pooling halves an even size."""
+        """x with zeros at the far ends, so that every pooling halves an even size, and the lowest level has statistics."""
         ends = [-n % self.multiple for n in x.shape[:1:-1]]
+        if max(x.shape[2:]) <= self.multiple:  # a single voxel has no variance to normalise by
+            ends[0] += self.multiple
         return F.pad(x, [0, ends[0], 0, ends[1], 0, ends[2]]) if any(ends) else x
 
     def _run(self, segment: nn.Module, *inputs: Tensor) -> Tensor:
@@ -179,7 +181,7 @@ class LandmarkNet(nn.Module):
 
     @property
     def multiple(self) -> int:
-        """An input whose sizes are multiples of this needs no padding. One size at least must exceed it."""
+        """An input whose sizes are multiples of this, and one of them a larger one, needs no padding."""
         return self.input_stride * 2**self.levels
 
     def segments(self) -> list[nn.Module]:
