@@ -163,7 +163,7 @@ class LandmarkNet(nn.Module):
         return x[:, :, : size[0], : size[1], : size[2]]
 
     def _padded(self, x: Tensor) -> Tensor:
-        """x with zeros at the far ends, so that every pooling halves an even size, and the lowest level has statistics."""
+        """x with zeros at the far ends, so that every pooling halves an even size and the lowest has a variance."""
         ends = [-n % self.multiple for n in x.shape[:1:-1]]
         if max(x.shape[2:]) <= self.multiple:  # a single voxel has no variance to normalise by
             ends[0] += self.multiple

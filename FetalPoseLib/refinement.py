@@ -22,6 +22,10 @@ from FetalPoseLib.loss import heatmap_loss
 from FetalPoseLib.network import LandmarkNet, set_normalisation
 from FetalPoseLib.pose_library import PoseLibrary, label_proxy
 
+#: Options of `Refinement`: the paper's, and ours, chosen on validation subjects (`fetalpose benchmark refinement`).
+PAPER: dict = {}
+HOLDING: dict = {"trust": 0.5, "similarity": True, "lr": 1e-4}
+
 
 @dataclass(frozen=True, eq=False)
 class Step:
@@ -84,6 +88,10 @@ class Refinement:
         As the detector was trained, see `heatmap_loss`.
     normalisation : "volume" or "running"
         Batch norm's statistics, see `set_normalisation`.
+    trust : float, optional
+        Landmarks detected with at least this confidence keep their own place in the proxy; only the others follow the
+        atlases. None is the paper's way, in which all follow: no atlas of a few hundred has the very pose of an unseen
+        fetus, so that pulls a good detection away from the truth.
     fixed : mapping of landmark index (0-based) to (3,) RAS mm
         Points a person has placed: they stand in for the prediction in the registration and for the atlases in the
         proxy.
@@ -112,6 +120,7 @@ class Refinement:
     weighting: str = "mean"
     foreground: float = 0.0
     normalisation: str = "volume"
+    trust: float | None = None
     fixed: Mapping[int, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self):
@@ -142,7 +151,7 @@ class Refinement:
                 heatmaps = net(volume)[0]
             points, confidence = self._pose(heatmaps)
             try:
-                aligned, residual = self._support_set(points)
+                aligned, residual = self._support_set(points, confidence)
             except FetalPoseError:
                 yield Step(iteration, points, confidence, None, np.empty((0, *points.shape)), np.empty(0))
                 return
@@ -161,11 +170,12 @@ class Refinement:
             points[landmark], confidence[landmark] = point, 1.0
         return points, confidence
 
-    def _support_set(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """D^t of Eq. 1: aligned atlases (k, 16, 3) RAS mm, agreeing on the fixed points, and residuals (k,) mm^2."""
+    def _support_set(self, points: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """D^t of Eq. 1: aligned atlases (k, 16, 3) RAS mm, agreeing on what is held, and residuals (k,) mm^2."""
         aligned, residual = self.library.support_set(points, self.k, similarity=self.similarity)
-        for landmark, point in self.fixed.items():
-            aligned[:, landmark] = point
+        trusted = () if self.trust is None else np.flatnonzero(confidence >= self.trust)
+        for landmark in {*trusted, *self.fixed}:
+            aligned[:, landmark] = points[landmark]
         return aligned, residual
 
     def _proxy(self, aligned: np.ndarray, residual: np.ndarray, device: torch.device) -> Tensor:

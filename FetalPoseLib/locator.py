@@ -1,0 +1,154 @@
+"""Pass 1, *locate* and *orient*: find the fetus and its frame in the whole volume, in any orientation.
+
+Both networks mark five points that have no left and right: head, neck, spine, sacrum, and ``front``, half a body unit
+before the spine. *Locate* sees the whole volume coarsely; its head and sacrum say where the fetus lies, how large it
+is and along which axis (`coarse_frames`). *Orient* looks closer, along that axis and at that size, and need only find
+how the fetus is turned about it. Its heatmaps may have several peaks each, above all ``front`` when back and belly
+are in doubt: every combination of peaks is fitted with the mean body by a similarity, the best fit gives the frame,
+and the best fit that faces elsewhere is kept as a second reading for pass 2 to judge (`read_frames`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.fetal_frame import FetalFrame
+from FetalPoseLib.geometry import Grid
+from FetalPoseLib.heatmap import peaks
+from FetalPoseLib.skeleton import load_skeleton
+
+POINTS = ("head", "neck", "spine", "sacrum", "front")
+#: Say of each point in the fit: the head nods and the front is a construction, the column is the frame.
+WEIGHTS = np.array([0.3, 1.0, 0.7, 1.0, 0.7])
+FRONT_DISTANCE = 0.5  # body units before the spine
+COARSE_PEAKS = 3  # candidates of pass 1's first look
+SIZES = (8.0, 50.0)  # mm: body units from the smallest fetus of 10 weeks to the largest of 14, with some room
+PEAKS = 2  # candidates a point
+PEAK_DISTANCE = 2.5  # voxels between them
+FIT_TOLERANCE = 0.15  # body units: the residual that costs as much as a drop of a peak to 1/e of its height
+OTHER_READING = 60.0  # degrees from which a frame is another reading, not the same one again
+HEAD_TO_SACRUM = 1.46  # body units, mean of the simulated bodies (SD 0.13)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way to read the volume: a frame, the height (5,) of the peaks it rests on, and its score (higher is
+    better)."""
+
+    frame: FetalFrame
+    confidence: np.ndarray
+    score: float
+
+
+def locator_points(landmarks: np.ndarray) -> np.ndarray:
+    """The five points (5, 3) of a pose (16, 3), in mm; a NaN landmark takes along what depends on it."""
+    skeleton = load_skeleton()
+    landmarks = np.asarray(landmarks, dtype=np.float64)
+    column = np.array([landmarks[skeleton.index(name)] for name in POINTS[:4]])
+    try:
+        frame = FetalFrame.from_landmarks(landmarks)
+        front = landmarks[skeleton.index("spine")] + FRONT_DISTANCE * frame.size * frame.rotation[:, 1]
+    except FetalPoseError:
+        front = np.full(3, np.nan)
+    return np.concatenate([column, front[None]])
+
+
+def mean_body(poses: np.ndarray) -> np.ndarray:
+    """Mean of the five points (5, 3) over poses (A, 16, 3), in body units of their own frames."""
+    return np.mean([FetalFrame.from_landmarks(pose).to_body(locator_points(pose)) for pose in poses], axis=0)
+
+
+def axis_frame(head: np.ndarray, sacrum: np.ndarray, twist: float = 0.0) -> FetalFrame:
+    """The frame that head and sacrum (3,) mm alone give: cranial from sacrum to head, origin midway, front unknown.
+
+    ``twist`` (radians) turns it about its cranial axis. FetalPoseError if the two points coincide.
+    """
+    axis = head - sacrum
+    length = np.linalg.norm(axis)
+    if not length > 1.0:
+        raise FetalPoseError("No fetus found: its head and its sacrum would lie in one place.")
+    cranial = axis / length
+    right = np.cross(np.eye(3)[np.argmin(abs(cranial))], cranial)
+    right /= np.linalg.norm(right)
+    right = np.cos(twist) * right + np.sin(twist) * np.cross(cranial, right)
+    rotation = np.stack([right, np.cross(cranial, right), cranial], axis=1)
+    return FetalFrame(rotation, (head + sacrum) / 2, length / HEAD_TO_SACRUM)
+
+
+def coarse_frames(heatmaps, grid: Grid) -> list[FetalFrame]:
+    """Where the fetus may lie, likeliest first, from head and sacrum in *locate*'s heatmaps (5, nz, ny, nx) on
+    ``grid``.
+
+    Every pair of peaks as far apart as head and sacrum can be at 10 to 14 weeks counts; a front is not known yet.
+    FetalPoseError if there is none.
+    """
+    (heads, head_heights), (sacra, sacrum_heights) = (
+        peaks(heatmaps[POINTS.index(name)], COARSE_PEAKS, PEAK_DISTANCE) for name in ("head", "sacrum")
+    )
+    found = []
+    for head, h in zip(grid.to_world(heads), head_heights, strict=True):
+        for sacrum, s in zip(grid.to_world(sacra), sacrum_heights, strict=True):
+            if SIZES[0] <= np.linalg.norm(head - sacrum) / HEAD_TO_SACRUM <= SIZES[1]:
+                found.append((h * s, axis_frame(head, sacrum)))
+    if not found:
+        raise FetalPoseError("No fetus found: nothing in the volume looks like a head with a sacrum in its reach.")
+    found.sort(key=lambda pair: -pair[0])
+    return [frame for _, frame in found[:COARSE_PEAKS]]
+
+
+def read_frames(heatmaps, grid: Grid, template: np.ndarray) -> list[Reading]:
+    """The likeliest frame, and where there is one, the likeliest that faces elsewhere.
+
+    Parameters
+    ----------
+    heatmaps : (5, nz, ny, nx) on ``grid``
+    template : (5, 3) body units, from `mean_body`
+
+    Raises
+    ------
+    FetalPoseError
+        when the column is not seen at all: no peak for neck, spine or sacrum.
+    """
+    found = [peaks(heatmap, PEAKS, PEAK_DISTANCE) for heatmap in heatmaps]
+    blank = [name for name, (points, _) in zip(POINTS, found, strict=True) if not len(points)]
+    if blank:
+        raise FetalPoseError(f"No fetus found: nothing in the volume looks like {', '.join(blank)}.")
+    readings = []
+    for choice in product(*(range(len(points)) for points, _ in found)):
+        points = grid.to_world(np.array([found[i][0][k] for i, k in enumerate(choice)]))
+        heights = np.clip([found[i][1][k] for i, k in enumerate(choice)], 1e-3, 1.0)
+        frame, residual = _fit(points, template, WEIGHTS * heights)
+        if frame is not None:
+            score = float(WEIGHTS @ np.log(heights) - (residual / FIT_TOLERANCE) ** 2)
+            readings.append(Reading(frame, heights, score))
+    if not readings:
+        raise FetalPoseError("No fetus found: the points of its trunk coincide.")
+    return distinct(readings, 2)
+
+
+def distinct(readings: list[Reading], count: int) -> list[Reading]:
+    """The ``count`` best readings that differ from all better ones by more than `OTHER_READING` degrees, best first."""
+    kept = []
+    for reading in sorted(readings, key=lambda r: -r.score):
+        if len(kept) < count and all(reading.frame.angle_to(k.frame) > OTHER_READING for k in kept):
+            kept.append(reading)
+    return kept
+
+
+def _fit(points: np.ndarray, template: np.ndarray, weights: np.ndarray) -> tuple[FetalFrame | None, float]:
+    """Similarity (Umeyama 1991, no reflection) from body units to world, and its weighted residual in body units."""
+    w = weights / weights.sum()
+    mean, template_mean = w @ points, w @ template
+    a, b = template - template_mean, points - mean
+    u, s, vt = np.linalg.svd((w[:, None] * b).T @ a)
+    sign = np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
+    size = (s * np.diag(sign)).sum() / (w @ (a**2).sum(axis=1))
+    if not size > 1e-3:
+        return None, np.inf
+    rotation = u @ sign @ vt
+    residual = np.sqrt(w @ ((b / size - a @ rotation.T) ** 2).sum(axis=1))
+    return FetalFrame(rotation, mean - size * rotation @ template_mean, size), float(residual)

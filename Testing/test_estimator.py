@@ -1,0 +1,187 @@
+"""The bundled model, end to end: same anatomy, same points, however the volume was saved; and what it does without a
+fetus."""
+
+from itertools import permutations, product
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.estimator import Estimator
+from FetalPoseLib.geometry import Grid, Volume, resample
+from FetalPoseLib.pose_library import PoseLibrary
+from FetalPoseLib.resources import resource_path
+from FetalPoseLib.simulation.datasets import simulate
+
+ORDERS = list(product(permutations(range(3)), product((1, -1), repeat=3)))
+
+
+@pytest.fixture(scope="module")
+def case():
+    """A subject that no training saw, at the model's own spacing."""
+    return simulate("validation", 3, spacing=1.0)
+
+
+@pytest.fixture(scope="module")
+def estimator():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield Estimator(device="cpu")
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def detected(estimator, case):
+    return estimator.estimate(case.volume, iterations=0)
+
+
+def reordered(volume: Volume, order, flips) -> Volume:
+    """The same anatomy with the array's axes permuted and flipped, and the matrix to match."""
+    matrix = volume.ijk_to_ras[:, [*order, 3]].copy()
+    array = volume.array.transpose([2 - order[2 - axis] for axis in range(3)])
+    for axis, flip in enumerate(flips):
+        if flip < 0:
+            array = np.flip(array, 2 - axis)
+            matrix[:3, 3] += matrix[:3, axis] * (array.shape[2 - axis] - 1)
+            matrix[:3, axis] *= -1
+    return Volume(np.ascontiguousarray(array), matrix)
+
+
+def moved(volume: Volume, rotation: np.ndarray) -> Volume:
+    """The same array in a world turned by ``rotation``: the body is turned with it."""
+    turn = np.eye(4)
+    turn[:3, :3] = rotation
+    return Volume(volume.array, turn @ volume.ijk_to_ras)
+
+
+def distance(a, b) -> np.ndarray:
+    return np.linalg.norm(a - b, axis=1)
+
+
+def test_a_volume_never_seen_is_measured(case, detected):
+    errors = distance(detected.points, case.landmarks)
+    assert np.nanmean(errors) < 5 and np.isfinite(detected.points).sum() >= 14
+    assert not detected.warnings
+
+
+@pytest.mark.parametrize("order, flips", [o for i, o in enumerate(ORDERS) if i in (3, 13, 30, 44)])
+def test_axis_order_and_handedness_do_not_matter(estimator, case, detected, order, flips):
+    found = estimator.estimate(reordered(case.volume, order, flips), iterations=0)
+    np.testing.assert_allclose(found.points, detected.points, atol=0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order, flips", ORDERS)
+def test_all_48_axis_orders_give_the_same_points(estimator, case, detected, order, flips):
+    found = estimator.estimate(reordered(case.volume, order, flips), iterations=0)
+    np.testing.assert_allclose(found.points, detected.points, atol=0.05)
+
+
+def test_oblique_direction_cosines_do_not_matter(estimator, case, detected):
+    """The same anatomy sampled along axes that are oblique to the world's."""
+    volume = case.volume
+    centre = volume.grid.corners().mean(axis=0)
+    affine = np.eye(4)
+    affine[:3, :3] = Rotation.from_euler("xyz", [12, -20, 8], degrees=True).as_matrix()
+    shape = np.array(volume.array.shape[::-1]) + 30
+    affine[:3, 3] = centre - affine[:3, :3] @ ((shape - 1) / 2)
+    grid = Grid(tuple(shape), affine)
+    oblique = Volume(resample(volume, grid).numpy(), affine)
+    found = estimator.estimate(oblique, iterations=0)
+    assert np.nanmedian(distance(found.points, detected.points)) < 1.0
+
+
+@pytest.mark.parametrize("angles", [(35, 10, -20), (180, 0, 70)])
+def test_a_turned_body_gives_turned_points(estimator, case, detected, angles):
+    rotation = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
+    found = estimator.estimate(moved(case.volume, rotation), iterations=0)
+    assert np.nanmedian(distance(found.points, detected.points @ rotation.T)) < 1.5
+
+
+def test_a_mirrored_array_with_its_matrix_keeps_sides_but_without_it_swaps_them(estimator, case, detected):
+    """The trap itself: were the matrix ignored, left and right would change places."""
+    mirrored = Volume(case.volume.array[:, :, ::-1].copy(), case.volume.ijk_to_ras)
+    found = estimator.estimate(mirrored, iterations=0)
+    mirror = estimator.library.skeleton.mirror
+    width = case.volume.array.shape[2] - 1
+    voxels = case.volume.grid.to_voxel(found.points)
+    voxels[:, 0] = width - voxels[:, 0]
+    back = case.volume.grid.to_world(voxels)
+    assert np.nanmedian(distance(back[mirror], detected.points)) < 1.5
+    assert np.nanmedian(distance(back, detected.points)) > 2.0
+
+
+def test_refinement_starts_from_the_detection_and_leaves_the_weights(estimator, case, detected):
+    before = {name: value.clone() for name, value in estimator.networks["detect"].net.state_dict().items()}
+    steps = list(estimator.run(case.volume, iterations=1))
+    assert [s.stage for s in steps] == ["locate", "detect", "refine", "refine"]
+    np.testing.assert_array_equal(steps[1].points, steps[2].points)
+    assert not np.array_equal(steps[2].points, steps[3].points)
+    for name, value in estimator.networks["detect"].net.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+def test_closing_the_generator_cancels(estimator, case):
+    run = estimator.run(case.volume, iterations=6)
+    assert next(run).stage == "locate"
+    run.close()
+    with pytest.raises(StopIteration):
+        next(run)
+
+
+def test_a_fixed_landmark_stays_where_it_was_put(estimator, case, detected):
+    there = detected.points[9] + 3.0
+    found = estimator.estimate(case.volume, iterations=1, fixed={9: there})
+    np.testing.assert_allclose(found.points[9], there)
+
+
+def test_what_lies_outside_the_volume_is_not_guessed(estimator, case, detected):
+    """Cut the volume so that the head is gone: its landmark is unset, the sacrum is still found."""
+    head, sacrum = case.volume.grid.to_voxel(case.landmarks[[0, 7]])
+    axis = int(np.argmax(abs(head - sacrum)))
+    cut = int(round(0.75 * head[axis] + 0.25 * sacrum[axis]))
+    keep = slice(0, cut) if head[axis] > sacrum[axis] else slice(cut, None)
+    index = [slice(None)] * 3
+    index[2 - axis] = keep
+    matrix = case.volume.ijk_to_ras.copy()
+    matrix[:3, 3] += matrix[:3, axis] * (keep.start or 0)
+    found = estimator.estimate(Volume(case.volume.array[tuple(index)], matrix), iterations=0)
+    assert np.isnan(found.points[0]).all()
+    assert distance(found.points, case.landmarks)[7] < 5
+
+
+def test_a_volume_without_a_fetus_is_warned_about(estimator):
+    noise = np.random.default_rng(0).integers(1, 255, (90, 90, 90)).astype(np.uint8)
+    found = estimator.estimate(Volume(noise, np.eye(4)), iterations=0)
+    assert any("no fetus" in warning for warning in found.warnings)
+
+
+def test_provenance_says_what_made_the_pose(detected, estimator):
+    assert detected.provenance["Model"] == "fetal-frame"
+    assert detected.provenance["ModelSHA256"] == estimator.metadata["sha256"]
+    assert {"SpacingMm", "Iterations", "Version"} <= detected.provenance.keys()
+
+
+@pytest.mark.parametrize("device, says", [("tpu", "Choose auto, cpu or cuda")])
+def test_unknown_device(device, says):
+    with pytest.raises(FetalPoseError, match=says):
+        Estimator(device=device)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_cuda_where_there_is_none():
+    with pytest.raises(FetalPoseError, match="no GPU"):
+        Estimator(device="cuda")
+
+
+def test_a_volume_too_small_for_a_fetus(estimator):
+    with pytest.raises(FetalPoseError, match="30 mm"):
+        estimator.estimate(Volume(np.full((20, 40, 40), 7, np.uint8), np.eye(4)))
+
+
+def test_the_library_holds_no_test_subject():
+    library = PoseLibrary.load(resource_path("pose_library.npz"))
+    assert len(library) >= 200
+    assert all(name.startswith(("train-", "fresh-")) for name in library.names)
