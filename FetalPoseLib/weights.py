@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from FetalPoseLib.compact import unpacked
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.resources import resource_path
 
@@ -56,7 +57,7 @@ def open_model(name_or_path: str | Path) -> tuple[dict[str, torch.Tensor], dict]
             "Restore the file, or give its path instead of the name to use it as your own model."
         )
     try:
-        return load(data), {**entry, **_header_metadata(data), "sha256": digest}
+        return unpacked(load(data)), {**entry, **_header_metadata(data), "sha256": digest}
     except (SafetensorError, ValueError) as error:
         raise FetalPoseError(f"{path} is not a safetensors file: {error}. Give the one that training wrote.") from error
 

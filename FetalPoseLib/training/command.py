@@ -1,0 +1,319 @@
+"""Train a model, on simulated fetuses or on your own annotated volumes, and write the file that 'estimate' opens.
+
+  fetalpose train --model fetal-frame --output mine.safetensors
+  fetalpose train --model fetal-frame --data volumes/ --validation held_out/ --output mine.safetensors
+  fetalpose estimate volume.nrrd --model mine.safetensors --output pose.mrk.json
+
+Without --data, fresh fetuses are simulated by processes in the background while the network trains.
+
+Your own data
+  --data and --validation are folders of NRRD, NIfTI or MetaImage volumes, each with its landmarks beside it as
+  Slicer saves them, under the same name:
+    volumes/patient01.nrrd   volumes/patient01.mrk.json
+    volumes/patient02.nii.gz volumes/patient02.mrk.json
+  The markups hold the 16 points head, right_shoulder, neck, left_shoulder, left_elbow, left_wrist, spine, sacrum,
+  right_elbow, right_wrist, right_hip, right_knee, right_ankle, left_hip, left_knee, left_ankle; left and right are the
+  fetus's own. A point left unset says that it cannot be seen, and is learnt so. Any spacing and direction will do.
+  'fetalpose simulate' makes such a pair to look at. Keep all volumes of a patient on one side: in --data or in
+  --validation. With --cases N, N simulated fetuses are added to your own, which helps when those are few.
+
+Models
+  fetal-frame  three networks: 'locate' finds the fetus in the whole volume, 'orient' sees how it is turned, 'detect'
+               finds its landmarks in the fetus's own frame
+  r4, gcp      the paper's single network on the whole volume at 1.25 and at 1.0 mm, with gradient checkpointing
+
+Recipes
+  paper        L2, Adam with learning rate 1e-3 and beta1 0.5, batch size 1 (section 3); the default of r4 and gcp
+  shipped      also weighs the maps' peaks, warms up, lowers the learning rate at the end, averages the weights, and
+               computes in bfloat16 where the processor can; of the bundled weights, the default of fetal-frame
+
+Time: 'fetal-frame' takes two to three hours on two CPU cores, most of it beside the simulation of a few hundred fetuses
+(half a minute each and core). 'r4' and 'gcp' are for a GPU; on a CPU take --input-stride 2.
+
+Stopping: Ctrl-C ends after the step in hand, and the same command goes on from there. All that is needed lies in
+--folder: the cases, and for each network state.pt, best.pt (least error on validation) and log.jsonl, a line for each
+validation. --export writes the model from what there is without training any further.
+"""
+
+import argparse
+import os
+import signal
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.files import check_writable
+
+FIRST_CASES = 16  # simulated before the first step; fewer would be learnt by heart
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One network of a model: its task, at which spacing (mm), how wide it is, and for how many steps it trains."""
+
+    task: str
+    spacing: float
+    width: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class Model:
+    """What ``--model`` stands for; ``spacing`` (mm) is that of the cases on disk."""
+
+    passes: tuple[Pass, ...]
+    spacing: float
+    input_stride: int
+    checkpointing: bool
+    recipe: str
+
+
+MODELS = {
+    "fetal-frame": Model(
+        (Pass("locate", 2.0, 16, 6000), Pass("orient", 1.0, 16, 6000), Pass("detect", 1.0, 24, 9500)),
+        spacing=1.0, input_stride=2, checkpointing=False, recipe="shipped",
+    ),  # fmt: skip
+    "r4": Model((Pass("whole", 1.25, 16, 16000),), 1.25, input_stride=1, checkpointing=True, recipe="paper"),
+    "gcp": Model((Pass("whole", 1.0, 16, 16000),), 1.0, input_stride=1, checkpointing=True, recipe="paper"),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--model", choices=MODELS, required=True, help="what to train, see above")
+    add("--output", metavar="MODEL.safetensors", type=Path, required=True, help="where the trained model goes")
+    add("--data", metavar="FOLDER", type=Path, help="your own volumes to train on (default: simulated ones)")
+    add("--validation", metavar="FOLDER", type=Path,
+        help="your own volumes to measure the error on (default: 24 simulated ones; none with --data)")
+    add("--folder", metavar="FOLDER", type=Path, help="what the training keeps (default runs/MODEL)")
+    add("--pass", dest="only", choices=("locate", "orient", "detect"), help="train one of fetal-frame's networks only")
+    add("--steps", type=_positive, metavar="N", help="for each network (default 6000 for locate and orient, "
+        "9500 for detect, 16000 for r4 and gcp)")
+    add("--recipe", choices=("paper", "shipped"), help="how to train, see above (default: the model's)")
+    add("--width", type=_positive, metavar="W", help="channels of the first level (default 16; detect 24)")
+    add("--input-stride", type=int, choices=(1, 2), help="2 halves the resolution inside, 1 is the paper's "
+        "(default 2 for fetal-frame, 1 for r4 and gcp)")
+    add("--seed", type=int, default=1, metavar="N", help="of weights and augmentation (default 1)")
+    add("--cases", type=int, metavar="N", help="fetuses to simulate (default 1000; none with --data); the first 100 "
+        "are the training subjects of Sim-152")
+    add("--workers", type=_positive, metavar="N", help="processes that simulate (default: half of the cores)")
+    add("--resume", choices=("automatic", "never"), default="automatic",
+        help="automatic (default) goes on with a training in --folder, never refuses to")
+    add("--export", action="store_true", help="write the model from what has been trained, and train no further")
+    add("--precision", choices=("float16", "int8"), default="float16",
+        help="of the weights in the file: float16 (default), or int8 for half the size")
+    add("--library", metavar="POSES.npz", type=Path, 
+        help="with --data: also write your poses as a library for refinement")
+    add("--validate-every", type=_positive, metavar="N", default=500, help="steps between validations (default 500)")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto (default) takes a GPU if there is one")
+
+
+def run(args: argparse.Namespace) -> None:
+    check_writable(args.output, ".safetensors")
+    _check(args)
+    from FetalPoseLib.training.export import export_model
+
+    model = MODELS[args.model]
+    folder = args.folder or Path("runs") / args.model
+    if not args.export:
+        _train(args, model, folder)
+    passes = {p.task: folder / p.task for p in model.passes}
+    missing = [name for name, path in passes.items() if not (path / "state.pt").exists()]
+    if args.only and missing:
+        print(f"'{args.only}' is trained. {args.output} is written once --pass {missing[0]} is, too.")
+        return
+    metadata = export_model(passes, args.output, precision=args.precision)
+    for name, history in metadata["trained"].items():
+        error = history["validation"].get("mean_mm")
+        print(f"{name}: {history['steps']} steps" + ("" if error is None else f", {error:.2f} mm on validation"))
+    print(f"wrote {args.output} ({args.output.stat().st_size / 2**20:.1f} MiB), SHA-256 {metadata['sha256']}")
+
+
+def _check(args) -> None:
+    if args.only and args.model != "fetal-frame":
+        raise FetalPoseError(f"--pass {args.only} is a part of fetal-frame; {args.model} has one network. Drop it.")
+    if args.library:
+        if not args.data:
+            raise FetalPoseError("--library takes the poses from --data. Give that folder, too.")
+        check_writable(args.library, ".npz")
+    if args.cases is not None and args.cases < (0 if args.data else 1):
+        raise FetalPoseError(f"--cases {args.cases} leaves nothing to train on. Give 1 or more, or --data.")
+
+
+def _train(args, model: Model, folder: Path) -> None:
+    import torch
+
+    from FetalPoseLib.memory import keep_freed_memory
+    from FetalPoseLib.training.background import Simulation, training_subjects
+
+    keep_freed_memory()
+    device = _device(args.device)
+    passes = [p for p in model.passes if args.only in (None, p.task)]
+    _check_resume(args, [folder / p.task for p in passes])
+    _make(folder)
+    cases = (0 if args.data else 1000) if args.cases is None else args.cases
+    workers = args.workers or max(1, _cores() // 2)
+    options = {"spacing": model.spacing, "workers": workers, "device": device}
+    if args.data:
+        own = _convert(args.data, folder / "pool", model)
+        if args.library:
+            _write_library(args, own)
+    validation = _validation(args, folder / "validation", model, options)
+    with Simulation(folder / "pool", training_subjects(cases), **options) as simulation:
+        _wait(simulation, min(FIRST_CASES, cases))
+        if device == "cpu":  # one core for each simulating process, the others for the network
+            torch.set_num_threads(max(1, _cores() - (workers if cases else 0)))
+        for p in passes:
+            _train_pass(args, model, p, folder, validation, device)
+
+
+def _train_pass(args, model: Model, which: Pass, folder: Path, validation: list, device: str) -> None:
+    import torch
+
+    from FetalPoseLib.network import LandmarkNet
+    from FetalPoseLib.training.detector import Trainer
+    from FetalPoseLib.training.pool import Pool
+    from FetalPoseLib.training.tasks import make_task
+
+    recipe = _recipe(args, model, which, device)
+    task = make_task(which.task, which.spacing)
+    torch.manual_seed(recipe.seed)
+    net = LandmarkNet(
+        out_channels=task.channels, width=args.width or which.width, checkpointing=model.checkpointing,
+        input_stride=args.input_stride or model.input_stride,
+    )  # fmt: skip
+    trainer = Trainer(net, task, recipe, Pool(folder / "pool"), validation, folder / which.task,
+                      validate_every=args.validate_every, device=device)
+    if trainer.resume():
+        print(f"{which.task}: going on from step {trainer.step} of {recipe.steps}")
+    with _stopping(trainer):
+        trainer.run()
+    if trainer.stopped:
+        print(f"{which.task}: stopped at step {trainer.step}; the same command goes on from there.", file=sys.stderr)
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def _stopping(trainer):
+    """Ctrl-C has the trainer end after its step in hand: half a step cannot be gone on from. A second ends at once."""
+
+    def stop(*_) -> None:
+        trainer.stopped = True
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _recipe(args, model: Model, which: Pass, device: str):
+    from dataclasses import replace
+
+    from FetalPoseLib.training.detector import SHIPPED, Recipe
+
+    recipe = {"paper": Recipe(), "shipped": SHIPPED}[args.recipe or model.recipe]
+    bfloat16 = recipe.bfloat16 and _has_bfloat16(device)
+    return replace(recipe, steps=args.steps or which.steps, seed=args.seed, bfloat16=bfloat16)
+
+
+def _validation(args, folder: Path, model: Model, options: dict) -> list:
+    """The cases to measure the error on: the user's, or the validation subjects of Sim-152."""
+    from FetalPoseLib.training.background import Simulation, validation_subjects
+    from FetalPoseLib.training.pool import Pool, load_case
+
+    if args.validation:
+        return [load_case(path) for path in _convert(args.validation, folder, model)]
+    if args.data:
+        print("There is no --validation: the error is not measured, and the last weights are kept.", file=sys.stderr)
+        return []
+    with Simulation(folder, validation_subjects(), **options) as simulation:
+        _wait(simulation, len(validation_subjects()))
+    pool = Pool(folder)
+    pool.refresh()
+    return pool.cases
+
+
+def _convert(source: Path, pool: Path, model: Model) -> list[Path]:
+    """The user's volumes as cases in ``pool``, with a bar; says which landmarks are unset."""
+    import numpy as np
+    from tqdm import tqdm
+
+    from FetalPoseLib.training.folders import convert, unseen
+    from FetalPoseLib.training.pool import load_case
+
+    with tqdm(desc=f"reading {source}", unit="volume", file=sys.stderr) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        frame = any(p.task == "detect" for p in model.passes)
+        cases = convert(source, pool, spacing=model.spacing, frame=frame, progress=show)
+    unset = unseen(np.array([load_case(path).landmarks for path in cases]))
+    if unset:
+        listed = ", ".join(f"{name} {count}" for name, count in unset.items())
+        print(f"{source}: not seen in some of the {len(cases)} volumes: {listed}", file=sys.stderr)
+    return cases
+
+
+def _write_library(args, cases: list[Path]) -> None:
+    from FetalPoseLib.files import replacing
+    from FetalPoseLib.training.library import library_of
+    from FetalPoseLib.training.pool import load_case
+
+    library = library_of([load_case(path).landmarks for path in cases], [path.stem for path in cases], str(args.data))
+    with replacing(args.library) as temporary:
+        library.save(temporary)
+    print(f"wrote {args.library}: {len(library)} of {len(cases)} poses are complete")
+
+
+def _wait(simulation, count: int) -> None:
+    from tqdm import tqdm
+
+    with tqdm(total=count, desc=f"simulating {simulation.folder.name}", unit="case", file=sys.stderr) as bar:
+        simulation.wait_for(count, lambda done: bar.update(min(done, count) - bar.n))
+
+
+def _check_resume(args, folders: list[Path]) -> None:
+    found = [folder for folder in folders if (folder / "state.pt").exists()]
+    if found and args.resume == "never":
+        raise FetalPoseError(f"{found[0]} holds a training already. Choose another --folder, or delete it.")
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FetalPoseError(f"Cannot make the folder {folder}: {error.strerror}. Choose another --folder.") from error
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise FetalPoseError("CUDA was asked for, but PyTorch finds no GPU that it can use. Choose auto or cpu.")
+    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def _has_bfloat16(device: str) -> bool:
+    """Whether the processor computes in bfloat16 itself; emulated, it is many times slower than float32."""
+    import torch
+
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a positive whole number")
+    return int(text)

@@ -1,0 +1,200 @@
+"""The training loop of every landmark network: L2 regression of heatmaps, resumable to the step.
+
+The paper's recipe (section 3) is the default of the options: Adam with beta1 0.5, learning rate 1e-3, batch size 1,
+plain L2. `SHIPPED` names what was found better at the same cost; the command's help says how each was measured.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.heatmap import decode, render
+from FetalPoseLib.loss import heatmap_loss
+from FetalPoseLib.network import LandmarkNet, set_normalisation
+from FetalPoseLib.training.pool import Pool
+from FetalPoseLib.training.tasks import Sample, Task, draw
+
+REFRESH_EVERY = 100  # steps between looks for new cases
+
+
+@dataclass
+class Recipe:
+    """``steps`` of batch 1; the learning rate rises over ``warmup`` steps, falls linearly over the last ``decay`` of
+    all.
+
+    ``foreground`` weighs a voxel by 1 + foreground x target (0: the paper's L2); ``averaging`` is the decay a step of
+    the running mean of the weights that is kept as the model (0: none); ``bfloat16`` computes convolutions in half
+    precision.
+    """
+
+    steps: int = 16000
+    learning_rate: float = 1e-3
+    beta1: float = 0.5
+    foreground: float = 0.0
+    warmup: int = 0
+    decay: float = 0.0
+    averaging: float = 0.0
+    bfloat16: bool = False
+    seed: int = 1
+
+    def rate(self, step: int) -> float:
+        """Learning rate at ``step``, counted from 0."""
+        start = self.steps * (1 - self.decay)
+        fall = 1.0 if step < start else max(0.0, (self.steps - step) / max(self.steps - start, 1))
+        return self.learning_rate * min(1.0, (step + 1) / max(self.warmup, 1)) * fall
+
+
+#: The recipe of the bundled weights.
+SHIPPED = Recipe(beta1=0.9, foreground=60.0, warmup=200, decay=0.35, averaging=0.998, bfloat16=True)
+
+
+class Trainer:
+    """One network in training in ``folder``: ``state.pt`` to resume from, ``log.jsonl``, and ``best.pt`` on validation.
+
+    Parameters
+    ----------
+    validation : cases on which the error is measured every ``validate_every`` steps.
+    """
+
+    def __init__(self, net: LandmarkNet, task: Task, recipe: Recipe, pool: Pool, validation: list, folder: Path, *,
+                 validate_every: int = 500, save_every: int = 250, device: str = "cpu"):
+        self.net, self.task, self.recipe, self.pool, self.validation = net.to(device), task, recipe, pool, validation
+        self.folder, self.device = Path(folder), torch.device(device)
+        self.validate_every, self.save_every = validate_every, save_every
+        self.optimiser = torch.optim.Adam(self.net.parameters(), lr=recipe.learning_rate, betas=(recipe.beta1, 0.999))
+        self.average = copy.deepcopy(self.net).requires_grad_(False)
+        self.step, self.seconds, self.best = 0, 0.0, float("inf")
+        self.stopped = False  # set it to have `run` end after the step in hand
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    # state
+
+    def save(self) -> None:
+        """Write what is needed to go on from this very step; an interrupted write leaves the former state."""
+        state = {
+            "net": self.net.state_dict(), "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step, "seconds": self.seconds, "best": self.best, "recipe": asdict(self.recipe),
+            "config": self.net.config(), "task": asdict(self.task),
+        }
+        part = self.folder / "state.part"
+        torch.save(state, part)
+        part.replace(self.folder / "state.pt")
+
+    def resume(self) -> bool:
+        """Go on from ``state.pt`` if there is one; FetalPoseError if it belongs to another network or task."""
+        path = self.folder / "state.pt"
+        if not path.exists():
+            return False
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        if (state["config"], state["task"]["name"], state["task"]["spacing"]) != (
+            self.net.config(), self.task.name, self.task.spacing
+        ):
+            raise FetalPoseError(
+                f"{path} was trained as {state['task']['name']} at {state['task']['spacing']:g} mm with "
+                f"{state['config']}, not as {self.task.name} at {self.task.spacing:g} mm with {self.net.config()}. "
+                "Choose another --folder, or the same options."
+            )
+        self.net.load_state_dict(state["net"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
+        return True
+
+    # steps
+
+    def run(self, *, progress: bool = True) -> None:
+        """Train up to ``recipe.steps``, or until ``stopped`` is set; saves, so that the next run goes on from there."""
+        bar = tqdm(total=self.recipe.steps, initial=self.step, disable=not progress, unit="step", desc=self.task.name)
+        losses, started = [], time.monotonic()
+        try:
+            while self.step < self.recipe.steps and not self.stopped:
+                due = self.step % REFRESH_EVERY == 0 or not self.pool.cases  # none yet after resuming
+                if due and not self.pool.refresh():
+                    raise FetalPoseError(f"There is no training case in {self.pool.folder}. Prepare some first.")
+                losses.append(self._one_step())
+                self.step += 1
+                bar.update()
+                if self.step % self.validate_every == 0 or self.step == self.recipe.steps:
+                    self.seconds, started = self.seconds + time.monotonic() - started, time.monotonic()
+                    self._log(float(np.mean(losses)), bar)
+                    losses = []
+                if self.step % self.save_every == 0:
+                    self.save()
+        finally:
+            self.seconds += time.monotonic() - started
+            self.save()
+            bar.close()
+
+    def _one_step(self) -> float:
+        rng = np.random.default_rng([self.recipe.seed, self.step])
+        case = self.pool.cases[rng.integers(len(self.pool.cases))]
+        sample = draw(self.task, case, rng)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.recipe.rate(self.step)
+        self.net.train()
+        with self._precision():
+            prediction = self.net(sample.image[None, None].to(self.device))
+        loss = self._loss(prediction.float(), sample)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser.step()
+        self._update_average()
+        return float(loss.detach())
+
+    def _precision(self):
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.recipe.bfloat16)
+
+    def _loss(self, prediction: torch.Tensor, sample: Sample) -> torch.Tensor:
+        grid = sample.grid.coarsened(self.net.input_stride)
+        target = render(grid.to_voxel(sample.points), grid.array_shape, self.task.sigma, self.device)
+        return heatmap_loss(prediction[0], target, self.recipe.foreground)
+
+    def _update_average(self) -> None:
+        keep = min(self.recipe.averaging, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for mine, new in zip(self.average.state_dict().values(), self.net.state_dict().values(), strict=True):
+                if mine.dtype.is_floating_point:
+                    mine.lerp_(new, 1 - keep)
+                else:
+                    mine.copy_(new)
+
+    # validation
+
+    def validate(self) -> dict[str, float]:
+        """Errors of the averaged network over the validation cases, in mm: mean, median, and the share within 10 mm."""
+        net = self.average.eval()
+        set_normalisation(net, "volume")
+        errors = []
+        for index, case in enumerate(self.validation):
+            # what sees the fetus in a frame is validated in frames that err as in use, the same ones every time
+            rng = np.random.default_rng([0, index]) if self.task.lower is not None else None
+            sample = draw(self.task, case, rng)
+            with torch.no_grad(), self._precision():
+                heatmaps = net(sample.image[None, None].to(self.device))[0].float()
+            points, _ = decode(heatmaps)
+            found = sample.grid.coarsened(net.input_stride).to_world(points)
+            errors.append(np.linalg.norm(found - sample.points, axis=1))
+        errors = np.array(errors)
+        return {"mean_mm": float(np.nanmean(errors)), "median_mm": float(np.nanmedian(errors)),
+                "within_10mm": float(np.nanmean(errors < 10)),
+                "by_point_mm": np.nanmean(errors, axis=0).round(2).tolist()}
+
+    def _log(self, loss: float, bar) -> None:
+        row = {"step": self.step, "loss": loss, "seconds": round(self.seconds), "cases": len(self.pool.cases),
+               **(self.validate() if self.validation else {})}
+        with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        if row.get("mean_mm", float("inf")) < self.best:
+            self.best = row["mean_mm"]
+            torch.save(self.average.state_dict(), self.folder / "best.pt")
+        bar.set_postfix(loss=f"{loss:.4f}", mm=f"{row.get('mean_mm', float('nan')):.2f}")

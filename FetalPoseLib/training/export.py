@@ -1,0 +1,86 @@
+"""From training folders to the one file that the estimator opens: averaged weights, made small, and their history."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from FetalPoseLib.compact import packed
+from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.files import replacing
+from FetalPoseLib.training.tasks import Task
+from FetalPoseLib.weights import save_model
+
+KINDS = {("locate", "orient", "detect"): "fetal-frame", ("whole",): "single-pass"}
+
+
+def _half(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {key: value.half() if value.ndim > 1 else value for key, value in state.items()}
+
+
+PRECISIONS = {"float16": _half, "int8": packed}
+
+
+def export_model(passes: Mapping[str, Path], output: str | Path, *, precision: str = "float16") -> dict:
+    """Write trained passes as one safetensors file that `Estimator` opens; returns its metadata, with its "sha256".
+
+    Parameters
+    ----------
+    passes : name of the pass (``locate``, ``orient`` and ``detect``, or ``whole``) to the folder its `Trainer` wrote
+        The weights are those with the least validation error, or the last ones where nothing was validated.
+    precision : "float16", or "int8" for half of that size (see `compact`)
+        Of the kernels, which are nearly all of the file; batch norm and biases stay float32.
+
+    Raises
+    ------
+    FetalPoseError
+        A pass has not been trained, or the file cannot be written.
+    """
+    tensors, networks, trained = {}, {}, {}
+    for name, folder in passes.items():
+        state = _read(folder, "state.pt", name)
+        rows = [json.loads(line) for line in _lines(folder / "log.jsonl")]
+        best = min((row for row in rows if "mean_mm" in row), key=lambda row: row["mean_mm"], default=None)
+        weights = _read(folder, "best.pt", name) if best else state["average"]
+        tensors |= {f"{name}.{key}": value for key, value in weights.items()}
+        task = Task(**state["task"]).metadata()
+        task |= {"foreground": state["recipe"]["foreground"], "normalisation": "volume"}  # as `Trainer.validate` does
+        networks[name] = {"network": state["config"], "task": task}
+        trained[name] = _history(state, rows, best)
+    main = networks["detect" if "detect" in networks else "whole"]
+    metadata = {
+        "kind": KINDS[tuple(passes)],
+        "spacing_mm": main["task"]["spacing_mm"],
+        "networks": networks,
+        "trained": trained,
+    }
+    with replacing(output) as temporary:
+        return metadata | {"sha256": save_model(temporary, PRECISIONS[precision](tensors), metadata)}
+
+
+def _history(state: dict, rows: list[dict], best: dict | None) -> dict:
+    kept = {
+        "steps": best["step"] if best else state["step"],
+        "hours": round(state["seconds"] / 3600, 2),
+        "cases": rows[-1]["cases"] if rows else None,
+        "seed": state["recipe"]["seed"],
+        "recipe": state["recipe"],
+    }
+    return kept | {"validation": {key: value for key, value in (best or {}).items() if key.endswith("mm")}}
+
+
+def _read(folder: Path, file: str, name: str) -> dict:
+    try:
+        return torch.load(folder / file, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "the file is damaged"
+        raise FetalPoseError(
+            f"The pass '{name}' cannot be exported: {folder / file}: {reason}. Train it with --pass {name}."
+        ) from error
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []

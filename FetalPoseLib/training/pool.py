@@ -1,0 +1,89 @@
+"""A folder of training cases on one isotropic grid, simulated ahead of the network or converted from annotated volumes.
+
+Simulating a volume costs more than a training step, so simulation runs in processes of its own that fill the folder
+while training draws from what is there; every case is seen in several disturbed frames. A case is a compressed
+``.npz``: ``volume`` uint8 (nz, ny, nx), ``affine`` (4, 4) voxel to RAS mm, ``landmarks`` (16, 3) RAS mm with NaN
+where unseen.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.geometry import Grid, Volume, canonical_grid, resample
+
+
+@dataclass(frozen=True)
+class PoolCase:
+    """``volume`` (nz, ny, nx) uint8 on ``grid`` with ``landmarks`` (16, 3) RAS mm."""
+
+    name: str
+    volume: np.ndarray
+    grid: Grid
+    landmarks: np.ndarray
+
+
+def canonical_case(name: str, volume: Volume, landmarks: np.ndarray, *, spacing: float) -> PoolCase:
+    """Bring a volume of any spacing and direction to the isotropic canonical grid, as the estimator does."""
+    grid = canonical_grid(volume, spacing)
+    image = resample(volume, grid).numpy()
+    if volume.array.dtype != np.uint8:  # other scales are stretched over 1..255, with 0 for "outside the sector"
+        low, high = np.percentile(image[image > 0], (0.5, 99.5)) if (image > 0).any() else (0.0, 1.0)
+        image = np.where(image > 0, 1 + 254 * (image - low) / max(high - low, 1e-9), 0)
+    return PoolCase(name, np.clip(np.round(image), 0, 255).astype(np.uint8), grid, np.asarray(landmarks, float))
+
+
+def save_case(folder: Path, case: PoolCase) -> None:
+    """Write a case so that a reader never sees half of it."""
+    path = Path(folder) / f"{case.name}.npz"
+    part = path.with_suffix(f".{os.getpid()}.part")
+    with open(part, "wb") as file:
+        np.savez_compressed(file, volume=case.volume, affine=case.grid.affine, landmarks=case.landmarks)
+    os.replace(part, path)
+
+
+def load_case(path: Path) -> PoolCase:
+    """Read a case; FetalPoseError if the file is not one."""
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            volume, affine, landmarks = data["volume"], data["affine"], data["landmarks"]
+    except (OSError, KeyError, ValueError) as error:
+        raise FetalPoseError(f"{path} is not a training case ({error}). Delete it and prepare it again.") from error
+    return PoolCase(Path(path).stem, volume, Grid(volume.shape[::-1], affine), landmarks)
+
+
+class Pool:
+    """The cases in ``folder``, kept in memory once read; `refresh` takes in those that have come since."""
+
+    def __init__(self, folder: Path):
+        self.folder = Path(folder)
+        self.cases: list[PoolCase] = []
+        self._known: set[str] = set()
+
+    def refresh(self) -> int:
+        """Read new cases; returns how many there are in all."""
+        for path in sorted(self.folder.glob("*.npz")):
+            if path.name not in self._known:
+                self._known.add(path.name)
+                self.cases.append(load_case(path))
+        return len(self.cases)
+
+
+def simulate_into(folder: Path, split: str, indices, *, spacing: float, device: str = "cpu",
+                  progress=lambda done: None) -> None:
+    """Simulate subjects of a split into ``folder``; cases that are there already are left as they are."""
+    from FetalPoseLib.simulation.datasets import simulate
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for done, index in enumerate(indices, start=1):
+        name = f"{split}-{index:05d}"
+        if not (folder / f"{name}.npz").exists():
+            case = simulate(split, index, spacing=spacing, device=device)
+            save_case(folder, canonical_case(name, case.volume, case.landmarks, spacing=spacing))
+        progress(done)

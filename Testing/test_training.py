@@ -1,0 +1,556 @@
+"""Training: truth stays on its anatomy, steps can be resumed, networks learn, and what comes out opens in the estimator."""
+
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from volume_files import oblique_left_handed, write_nrrd
+
+from FetalPoseLib import scene as mrml
+from FetalPoseLib.cli import main
+from FetalPoseLib.compact import packed, unpacked
+from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.estimator import Estimator
+from FetalPoseLib.fetal_frame import FetalFrame
+from FetalPoseLib.geometry import Grid, Volume, transform_points
+from FetalPoseLib.network import LandmarkNet
+from FetalPoseLib.pose_library import PoseLibrary
+from FetalPoseLib.resources import resource_path
+from FetalPoseLib.simulation.datasets import draw_subject
+from FetalPoseLib.skeleton import load_skeleton
+from FetalPoseLib.training import background
+from FetalPoseLib.training.background import Simulation, training_subjects
+from FetalPoseLib.training.detector import SHIPPED, Recipe, Trainer
+from FetalPoseLib.training.export import export_model
+from FetalPoseLib.training.folders import convert, find_pairs, unseen
+from FetalPoseLib.training.library import SUBJECTS, bundled_library, library_of
+from FetalPoseLib.training.pool import Pool, PoolCase, load_case, save_case
+from FetalPoseLib.training.tasks import _turn_axes, draw, make_task, mirror_body
+from FetalPoseLib.weights import open_model
+
+SKELETON = load_skeleton()
+LANDMARKS = draw_subject("fresh", 1).body.landmarks
+LANDMARKS = LANDMARKS - (LANDMARKS.max(axis=0) + LANDMARKS.min(axis=0)) / 2
+SIDE = 2 * (np.abs(LANDMARKS).max() + 6)  # mm, of a cube that holds them all
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def paint(shape, affine) -> np.ndarray:
+    """A picture (nz, ny, nx) uint8 in which each landmark is a blob of its own brightness, on a grey sector."""
+    axes = [np.arange(n) for n in shape[::-1]]
+    world = transform_points(affine, np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)).transpose(2, 1, 0, 3)
+    picture = np.full(shape, 40.0)
+    for i, point in enumerate(LANDMARKS):
+        picture += (60 + 9 * i) * np.exp(-((world - point) ** 2).sum(axis=-1) / 8)
+    return np.clip(picture, 1, 255).astype(np.uint8)
+
+
+def cube(spacing: float) -> np.ndarray:
+    matrix = np.diag([spacing, spacing, spacing, 1.0])
+    matrix[:3, 3] = -SIDE / 2 + spacing / 2
+    return matrix
+
+
+@pytest.fixture(scope="module")
+def case() -> PoolCase:
+    size = round(SIDE / 2)
+    affine = cube(2.0)
+    return PoolCase("own-one", paint((size,) * 3, affine), Grid((size,) * 3, affine), LANDMARKS)
+
+
+@pytest.fixture
+def pool(case, tmp_path) -> Pool:
+    folder = tmp_path / "pool"
+    folder.mkdir()
+    save_case(folder, case)
+    return Pool(folder)
+
+
+def trainer(pool, folder, recipe, *, task="locate", validation=(), width=4, **options) -> Trainer:
+    torch.manual_seed(recipe.seed)
+    task = make_task(task)
+    net = LandmarkNet(out_channels=task.channels, width=width, levels=2, input_stride=2)
+    return Trainer(net, task, recipe, pool, list(validation), folder, **options)
+
+
+# --- truth stays on its anatomy
+
+
+def marked_body():
+    """A body of 16 voxels of different brightness, and a brighter one before its spine that says where its front is."""
+    grid = Grid((40, 44, 48), np.eye(4))
+    rng = np.random.default_rng(5)
+    frame = FetalFrame(np.eye(3), np.array([20.0, 22, 24]), 12.0)
+    voxels = np.round(frame.to_world(FetalFrame.from_landmarks(LANDMARKS).to_body(LANDMARKS)))
+    voxels += rng.integers(0, 2, voxels.shape)  # no two sides alike
+    image = torch.zeros(grid.array_shape)
+    for i, (x, y, z) in enumerate(voxels.astype(int)):
+        image[z, y, x] = i + 1
+    front = np.round(voxels[SKELETON.index("spine")] + [0, 6, 0]).astype(int)
+    image[tuple(front[::-1])] = 100
+    return image, grid, voxels
+
+
+def check_truth(image, grid, points) -> bool:
+    """Every landmark lies on its own voxel, or every one on its partner's; returns whether it is the partners.
+
+    Whatever happened to the array, the body it now shows must have its right side where its front and head demand it.
+    """
+    voxels = np.round(grid.to_voxel(points)).astype(int)
+    names = np.array([int(image[z, y, x]) - 1 for x, y, z in voxels])
+    mirrored = names[SKELETON.index("right_wrist")] == SKELETON.index("left_wrist")
+    np.testing.assert_array_equal(names, SKELETON.mirror if mirrored else np.arange(16))
+    front = grid.to_world(np.argwhere(image.numpy() == 100)[0][::-1].astype(float))
+    body_front = FetalFrame.from_landmarks(points).to_body(front[None])[0]
+    spine = FetalFrame.from_landmarks(points).to_body(points)[SKELETON.index("spine")]
+    assert body_front[1] > spine[1], "the sides are exchanged: front and head make the body's right another"
+    return mirrored
+
+
+def test_a_mirrored_body_changes_its_sides():
+    image, grid, landmarks = marked_body()
+    assert not check_truth(image, grid, landmarks)
+    flipped, points = mirror_body(image, grid, landmarks)
+    assert check_truth(flipped, grid, points)
+    with pytest.raises(AssertionError):  # the check itself: without the exchange it would not pass
+        check_truth(flipped, grid, points[SKELETON.mirror])
+
+
+def test_turned_axes_change_sides_exactly_when_they_mirror():
+    image, grid, landmarks = marked_body()
+    seen = set()
+    for seed in range(150):
+        turned, other, points = _turn_axes(image, grid, landmarks, np.random.default_rng(seed))
+        mirrored = check_truth(turned, other, points)
+        seen.add((mirrored, tuple(np.round(points[SKELETON.index("head")]))))
+    assert len(seen) > 40 and 20 <= sum(mirrored for mirrored, _ in seen) <= 24  # nearly all of the 48
+
+
+@pytest.mark.parametrize("name", ["locate", "orient", "detect", "whole"])
+def test_a_sample_shows_its_points(case, name):
+    """Augmented or not, the brightness at the points is that of the blobs."""
+    task = make_task(name, 2.0)
+    for rng in (None, *(np.random.default_rng(seed) for seed in range(3))):
+        sample = draw(task, case, rng)
+        voxels = np.round(sample.grid.to_voxel(sample.points)).astype(int)
+        inside = ((voxels >= 0) & (voxels < sample.grid.shape)).all(axis=1)
+        inside[[4] if task.channels == 5 else []] = False  # "front" is no blob
+        values = [float(sample.image[z, y, x]) for x, y, z in voxels[inside]]
+        background = float(sample.image[sample.image != 0].median())
+        assert inside.sum() >= 4 and min(values) > background + 0.5
+
+
+# --- the trainer
+
+
+def test_three_steps_and_three_more_are_six(pool, tmp_path):
+    recipe = replace(SHIPPED, steps=6, warmup=2, bfloat16=False)
+    through = trainer(pool, tmp_path / "through", recipe)
+    through.run(progress=False)
+
+    class Interrupted(Trainer):
+        def _one_step(self):
+            self.stopped = self.step == 2  # as Ctrl-C does, in the middle of a step
+            return super()._one_step()
+
+    first = trainer(pool, tmp_path / "parts", recipe)
+    first.__class__ = Interrupted
+    first.run(progress=False)
+    assert first.step == 3 and first.stopped
+    second = trainer(Pool(pool.folder), tmp_path / "parts", replace(recipe))
+    assert second.resume() and second.step == 3
+    second.run(progress=False)
+    for mine, other in ((through.net, second.net), (through.average, second.average)):
+        for key, value in mine.state_dict().items():
+            assert torch.equal(value, other.state_dict()[key]), key
+
+
+def test_a_training_is_not_resumed_as_another(pool, tmp_path):
+    trainer(pool, tmp_path / "run", Recipe(steps=1)).run(progress=False)
+    with pytest.raises(FetalPoseError, match="trained as locate at 2 mm.*'width': 4.*'width': 8.*another --folder"):
+        trainer(pool, tmp_path / "run", Recipe(), width=8).resume()
+    assert not trainer(pool, tmp_path / "new", Recipe()).resume()
+
+
+def test_an_empty_pool_is_refused(tmp_path):
+    with pytest.raises(FetalPoseError, match="no training case in"):
+        trainer(Pool(tmp_path), tmp_path / "run", Recipe(steps=1)).run(progress=False)
+
+
+def test_one_case_can_be_learnt(pool, tmp_path, case):
+    recipe = replace(SHIPPED, steps=120, learning_rate=4e-3, warmup=5, averaging=0.9, bfloat16=False)
+    learner = trainer(pool, tmp_path / "run", recipe, validation=[case], width=6, validate_every=20)
+    learner.run(progress=False)
+    rows = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(20, 121, 20))
+    assert rows[-1]["loss"] < 0.3 * rows[0]["loss"]
+    assert min(row["mean_mm"] for row in rows[-2:]) < 8 < rows[0]["mean_mm"]
+    assert learner.best == min(row["mean_mm"] for row in rows) and (tmp_path / "run" / "best.pt").exists()
+
+
+def test_learning_rate_rises_stays_and_falls():
+    recipe = Recipe(steps=100, learning_rate=1.0, warmup=10, decay=0.5)
+    assert [recipe.rate(step) for step in (0, 9, 49, 75)] == pytest.approx([0.1, 1, 1, 0.5])
+    assert {Recipe().rate(step) for step in range(0, 16000, 1000)} == {1e-3}  # the paper's
+
+
+# --- export
+
+
+def test_a_single_pass_opens_in_the_estimator(pool, tmp_path, case):
+    learner = trainer(pool, tmp_path / "whole", Recipe(steps=2), task="whole", validation=[case])
+    learner.run(progress=False)
+    metadata = export_model({"whole": tmp_path / "whole"}, tmp_path / "model.safetensors")
+    assert metadata["kind"] == "single-pass" and metadata["spacing_mm"] == 1.25
+    assert metadata["trained"]["whole"]["steps"] == 2 and metadata["trained"]["whole"]["cases"] == 1
+    assert metadata["trained"]["whole"]["validation"]["mean_mm"] > 0
+    state, header = open_model(tmp_path / "model.safetensors")
+    assert header["sha256"] == metadata["sha256"] and header["trained"] == metadata["trained"]
+    for key, value in learner.average.state_dict().items():
+        stored = state[f"whole.{key}"]
+        assert stored.dtype == (torch.float16 if value.ndim > 1 else value.dtype)
+        torch.testing.assert_close(stored.to(value.dtype), value, atol=1e-6, rtol=1e-3)
+    estimate = Estimator(tmp_path / "model.safetensors", device="cpu").estimate(
+        Volume(case.volume, case.grid.affine), iterations=0
+    )
+    assert estimate.points.shape == (16, 3)
+
+
+def test_an_untrained_pass_cannot_be_exported(tmp_path):
+    with pytest.raises(FetalPoseError, match="'whole' cannot be exported.*Train it"):
+        export_model({"whole": tmp_path}, tmp_path / "model.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_packed_weights_come_back_to_half_a_step():
+    state = LandmarkNet(width=4, levels=2).state_dict()
+    small = packed(state)
+    assert all(value.dtype == torch.int8 for key, value in small.items() if value.ndim > 1 and "scale" not in key)
+    restored = unpacked(small)
+    assert restored.keys() == state.keys() and unpacked(state).keys() == state.keys()
+    for key, value in state.items():
+        step = value.abs().max() / 127 if value.ndim > 1 else 0
+        assert (restored[key] - value).abs().max() <= step / 2 + 1e-7
+
+
+# --- folders of volumes
+
+
+def lps_markups(path, points, *, names=SKELETON.landmarks, system="LPS"):
+    """A markups file as another program may write it: no more than it must hold. NaN: not placed."""
+    sign = [-1, -1, 1] if system == "LPS" else [1, 1, 1]
+    placed = [bool(np.isfinite(point).all()) for point in points]
+    control = [
+        {"id": str(i), "label": name, "position": (point * sign).tolist() if there else [0, 0, 0],
+         "positionStatus": "defined" if there else "undefined"}
+        for i, (name, point, there) in enumerate(zip(names, points, placed, strict=True))
+    ]  # fmt: skip
+    schema = "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
+    text = {"@schema": f"{schema}markups-schema-v1.0.3.json#",
+            "markups": [{"type": "Fiducial", "coordinateSystem": system, "controlPoints": control}]}  # fmt: skip
+    path.write_text(json.dumps(text))
+    return path
+
+
+def lps_nrrd(path, matrix, shape):
+    """The painted body in a NRRD file in LPS, with the IJK-to-RAS ``matrix``."""
+    lps = np.diag([-1.0, -1, 1]) @ matrix[:3]
+    directions = " ".join(f"({','.join(f'{v:.12g}' for v in column)})" for column in lps[:, :3].T)
+    origin = ",".join(f"{v:.12g}" for v in lps[:, 3])
+    sizes = " ".join(map(str, shape[::-1]))
+    fields = ["dimension: 3", "space: left-posterior-superior", f"sizes: {sizes}", f"space directions: {directions}",
+              "kinds: domain domain domain", f"space origin: ({origin})"]  # fmt: skip
+    return write_nrrd(path, paint(shape, matrix), *fields)
+
+
+def anisotropic_left_handed(shape):
+    """IJK-to-RAS with oblique directions, three spacings and a mirrored axis, centred on the body."""
+    matrix = oblique_left_handed() @ np.diag([1.6, 2.0, 1.2, 1.0])
+    matrix[:3, 3] = -matrix[:3, :3] @ ((np.array(shape[::-1]) - 1) / 2)
+    return matrix
+
+
+@pytest.fixture
+def data(tmp_path):
+    """A folder of two pairs, isotropic and oblique; the oblique one does not see a wrist."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    size = round(SIDE / 2)
+    lps_nrrd(folder / "a.nrrd", cube(2.0), (size,) * 3)
+    lps_markups(folder / "a.mrk.json", LANDMARKS)
+    shape = tuple(int(1.5 * SIDE / step) for step in (1.3, 2.0, 1.5))
+    lps_nrrd(folder / "b.old.nrrd", anisotropic_left_handed(shape), shape)
+    points = LANDMARKS.copy()
+    points[SKELETON.index("left_wrist")] = np.nan
+    lps_markups(folder / "b.old.mrk.json", points, system="RAS")
+    return folder
+
+
+def test_a_folder_becomes_cases_in_the_same_world(data, tmp_path):
+    cases = [load_case(path) for path in convert(data, tmp_path / "pool", spacing=1.5, frame=True)]
+    assert [case.name for case in cases] == ["own-a", "own-b.old"]
+    for case in cases:
+        np.testing.assert_allclose(case.grid.affine[:3, :3], 1.5 * np.eye(3))
+        seen = np.isfinite(case.landmarks).all(axis=1)
+        np.testing.assert_allclose(case.landmarks[seen], LANDMARKS[seen], atol=1e-4)
+        bright = case.volume.astype(float) - 41
+        for i in (SKELETON.index("right_wrist"), SKELETON.index("head")):  # the blobs lie where the truth says
+            centre = np.round(case.grid.to_voxel(LANDMARKS[i])).astype(int)
+            box = [np.arange(c - 3, c + 4) for c in centre]
+            weight = bright[np.ix_(*box[::-1])].clip(0)
+            weight[weight < 0.5 * weight.max()] = 0
+            where = [(weight.sum(axis=tuple({0, 1, 2} - {2 - a})) * box[a]).sum() / weight.sum() for a in range(3)]
+            assert np.linalg.norm(case.grid.to_world(where) - LANDMARKS[i]) < 1.0
+    assert unseen(np.array([case.landmarks for case in cases])) == {"left_wrist": 1}
+
+
+def test_converting_again_does_only_what_changed(data, tmp_path):
+    first, second = convert(data, tmp_path / "pool", spacing=2.0, frame=True)
+    times = [path.stat().st_mtime_ns for path in (first, second)]
+    convert(data, tmp_path / "pool", spacing=2.0, frame=True)
+    assert [path.stat().st_mtime_ns for path in (first, second)] == times
+    for name in ("b.old.nrrd", "b.old.mrk.json"):
+        (data / name).unlink()
+    (tmp_path / "pool" / "fresh-00000.npz").touch()
+    assert convert(data, tmp_path / "pool", spacing=2.0, frame=True) == [first]
+    assert not second.exists() and (tmp_path / "pool" / "fresh-00000.npz").exists()
+
+
+def spoil(folder, how):
+    a = folder / "a.mrk.json"
+    points, names = LANDMARKS.copy(), list(SKELETON.landmarks)
+    if how == "gone":
+        return folder / "nowhere"
+    if how == "empty":
+        (folder.parent / "empty").mkdir()
+        return folder.parent / "empty"
+    if how == "no landmarks":
+        a.unlink()
+    elif how == "no volume":
+        (folder / "a.nrrd").unlink()
+    elif how == "twice":
+        (folder / "a.mha").touch()
+    elif how == "label missing":
+        lps_markups(a, points[:-1], names=names[:-1])
+    elif how == "wrong name":
+        lps_markups(a, points, names=[*names[:-1], "L ankle"])
+    elif how == "trunk unset":
+        points[SKELETON.index("sacrum")] = np.nan
+        lps_markups(a, points)
+    elif how == "head unset":
+        points[0] = np.nan
+        lps_markups(a, points)
+    elif how == "all unset":
+        lps_markups(a, np.full((16, 3), np.nan))
+    elif how == "elsewhere":
+        lps_markups(a, points + [0, 300, 0])
+    elif how == "no markups":
+        a.write_text("{}")
+    elif how == "damaged":
+        (folder / "a.nrrd").write_bytes((folder / "a.nrrd").read_bytes()[:5000])
+    return folder
+
+
+@pytest.mark.parametrize(
+    "how, message",
+    [
+        ("gone", "nowhere does not exist"),
+        ("empty", r"holds 0 volumes and 0 .mrk.json files, and needs both: such as case1.nrrd with case1.mrk.json"),
+        ("no landmarks", "volumes without landmarks: a. Place them"),
+        ("no volume", "landmarks without a volume: a. Give"),
+        ("twice", "several volumes: a. Keep one"),
+        ("label missing", "a.mrk.json.*missing: left_ankle"),
+        ("wrong name", "a.mrk.json.*missing: left_ankle.*not a landmark: L ankle"),
+        ("trunk unset", "a.mrk.json.*not seen: sacrum.*cannot train fetal-frame"),
+        ("head unset", "a.mrk.json: The head is not seen.*cannot train fetal-frame"),
+        ("all unset", "No landmark of .*a.mrk.json is placed"),
+        ("elsewhere", "16 of the 16 landmarks of .*a.mrk.json lie outside a.nrrd"),
+        ("no markups", "a.mrk.json is not a markups point list"),
+        ("damaged", "a.nrrd cannot be read as a volume"),
+    ],
+)
+def test_a_bad_folder_ends_in_its_message(data, tmp_path, capsys, how, message):
+    folder, output = spoil(data, how), tmp_path / "m.safetensors"
+    with pytest.raises(FetalPoseError, match=message):
+        convert(folder, tmp_path / "pool", spacing=2.0, frame=True)
+    options = ["--output", str(output), "--folder", str(tmp_path / "run")]
+    assert main(["train", "--model", "fetal-frame", "--data", str(folder), *options]) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith("fetalpose: error: ") and not output.exists()
+
+
+def test_a_pose_that_is_not_whole_still_trains_a_single_pass(data, tmp_path):
+    spoil(data, "trunk unset")
+    assert len(convert(data, tmp_path / "pool", spacing=2.0, frame=False)) == 2
+
+
+# --- pose libraries
+
+
+def test_the_bundled_library_is_what_its_module_makes(monkeypatch):
+    library = PoseLibrary.load(resource_path("pose_library.npz"))
+    assert len(library) == 400
+    assert {name.split("-")[0] for name in library.names} == {"train", "fresh"} == set(SUBJECTS)
+    monkeypatch.setitem(SUBJECTS, "train", 2)
+    monkeypatch.setitem(SUBJECTS, "fresh", 2)
+    rows = [library.names.index(name) for name in bundled_library().names]
+    np.testing.assert_allclose(bundled_library().poses, library.poses[rows], atol=1e-6)
+    for pose in library.poses[::40]:
+        np.testing.assert_allclose(FetalFrame.from_landmarks(pose).rotation, np.eye(3), atol=1e-9)
+
+
+def test_a_library_of_own_poses_leaves_out_what_is_not_whole():
+    cut = LANDMARKS.copy()
+    cut[0] = np.nan
+    library = library_of([LANDMARKS, cut], ["a", "b"], "here")
+    assert library.names == ("a",) and library.meta["source"] == "here"
+    aligned, residual = library.support_set(LANDMARKS, k=1)
+    np.testing.assert_allclose(aligned[0], LANDMARKS, atol=1e-6)
+    with pytest.raises(FetalPoseError, match="None of the 1 poses of here"):
+        library_of([cut], ["b"], "here")
+
+
+# --- the command
+
+
+def train(*arguments) -> int:
+    try:
+        return main(["train", *map(str, arguments)])
+    except SystemExit as end:
+        return end.code
+
+
+def test_training_on_a_folder_makes_a_model_that_estimates(data, tmp_path, capsys):
+    output, own = tmp_path / "mine.safetensors", tmp_path / "own.npz"
+    options = ["--model", "fetal-frame", "--data", data, "--validation", data, "--folder", tmp_path / "run",
+               "--width", 2, "--device", "cpu", "--steps", 2, "--output", output]  # fmt: skip
+    assert train(*options, "--pass", "locate") == 0
+    assert "written once --pass orient is" in capsys.readouterr().out and not output.exists()
+    assert train(*options, "--library", own) == 0
+    said = capsys.readouterr()
+    assert "going on from step 2 of 2" in said.out and "left_wrist 1" in said.err and "1 of 2 poses" in said.out
+    _, metadata = open_model(output)
+    assert metadata["kind"] == "fetal-frame" and metadata["spacing_mm"] == 1.0
+    assert list(metadata["networks"]) == ["locate", "orient", "detect"]
+    assert metadata["networks"]["detect"]["task"]["foreground"] == SHIPPED.foreground
+    assert metadata["trained"]["detect"]["validation"]["mean_mm"] > 0
+    estimator = Estimator(output, device="cpu", library=PoseLibrary.load(own))
+    case = load_case(tmp_path / "run" / "pool" / "own-a.npz")
+    try:
+        assert estimator.estimate(Volume(case.volume, case.grid.affine), iterations=0).points.shape == (16, 3)
+    except FetalPoseError as error:  # two steps do not teach what a fetus is
+        assert "No fetus found" in str(error)
+    half = output.stat().st_size
+    assert train(*options, "--export", "--precision", "int8") == 0
+    assert output.stat().st_size < 0.75 * half
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--model", "r4", "--pass", "locate"], "--pass locate is a part of fetal-frame"),
+        (["--model", "r4", "--cases", 0], "--cases 0 leaves nothing to train on"),
+        (["--model", "r4", "--library", "own.npz"], "--library takes the poses from --data"),
+        (["--model", "r4", "--export"], "'whole' cannot be exported"),
+        (["--model", "r5"], "invalid choice: 'r5'"),
+        (["--model", "r4", "--steps", "0"], "'0' is not a positive whole number"),
+    ],
+)
+def test_bad_options_end_in_one_line(tmp_path, capsys, options, message):
+    assert train(*options, "--output", tmp_path / "m.safetensors", "--folder", tmp_path / "run") != 0
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_bad_outputs_are_refused_before_any_work(tmp_path, capsys, data, pool):
+    assert train("--model", "r4", "--output", tmp_path / "nowhere" / "m.safetensors") == 1
+    assert train("--model", "r4", "--output", tmp_path / "m.pt") == 1
+    trainer(pool, tmp_path / "run" / "whole", Recipe(steps=1), task="whole").run(progress=False)
+    again = ["--output", tmp_path / "m.safetensors", "--folder", tmp_path / "run", "--resume", "never", "--data", data]
+    assert train("--model", "r4", *again) == 1
+    assert "holds a training already" in capsys.readouterr().err
+
+
+def test_ctrl_c_stops_between_steps_and_writes_no_model(data, tmp_path, monkeypatch, capsys):
+    step = Trainer._one_step
+
+    def interrupted(self):
+        if self.step == 1:
+            signal.raise_signal(signal.SIGINT)
+        return step(self)
+
+    monkeypatch.setattr(Trainer, "_one_step", interrupted)
+    options = ["--model", "fetal-frame", "--pass", "locate", "--data", data, "--folder", tmp_path / "run", "--width", 2,
+               "--steps", 5, "--device", "cpu", "--output", tmp_path / "m.safetensors"]  # fmt: skip
+    before = signal.getsignal(signal.SIGINT)
+    assert train(*options) == 130
+    assert signal.getsignal(signal.SIGINT) is before and not (tmp_path / "m.safetensors").exists()
+    assert "stopped at step 2; the same command goes on" in capsys.readouterr().err
+    assert torch.load(tmp_path / "run" / "locate" / "state.pt", weights_only=True)["step"] == 2
+
+
+def test_help_teaches(capsys):
+    assert train("--help") == 0
+    text = capsys.readouterr().out
+    for word in ("patient01.mrk.json", *SKELETON.landmarks, "paper", "shipped", "Ctrl-C", "half a minute", "--data"):
+        assert word in text, word
+
+
+# --- simulating in the background, and memory
+
+
+def test_subjects_to_train_on_start_with_the_benchmarks():
+    subjects = training_subjects(103)
+    assert subjects[:2] + subjects[99:] == [("train", 0), ("train", 1), ("train", 99), *(("fresh", i) for i in range(3))]
+
+
+def test_simulation_fills_the_folder_and_ends_with_its_context(tmp_path):
+    with Simulation(tmp_path, [("fresh", 0)], spacing=6.0, workers=2) as simulation:
+        simulation.wait_for(1)
+        (process,) = simulation._processes
+    assert not process.is_alive()
+    assert [path.name for path in tmp_path.iterdir()] == ["fresh-00000.npz"]
+    np.testing.assert_allclose(load_case(tmp_path / "fresh-00000.npz").grid.spacing, 6.0)
+    with Simulation(tmp_path, [("fresh", 0)], spacing=6.0, workers=2) as again:  # nothing left to do
+        again.wait_for(16)
+        assert not again._processes
+
+
+def test_a_failing_simulation_says_so(tmp_path):
+    with Simulation(tmp_path, [("train", 100)], spacing=6.0, workers=1) as simulation:  # there are 100, from 0
+        with pytest.raises(FetalPoseError, match="Simulating into .* failed"):
+            simulation.wait_for(1)
+
+
+def test_freed_memory_is_kept():
+    code = """
+import platform, torch
+from FetalPoseLib.memory import keep_freed_memory
+def faults():
+    import resource
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(30):
+        torch.empty(2**23).fill_(1)  # 32 MiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+if platform.libc_ver()[0] == "glibc":
+    given_back = faults()
+    assert keep_freed_memory()
+    faults()
+    assert faults() < 0.3 * given_back
+else:
+    assert not keep_freed_memory()
+"""
+    root = resource_path("skeleton.json").parent.parent
+    subprocess.run([sys.executable, "-c", code], cwd=root, check=True)
