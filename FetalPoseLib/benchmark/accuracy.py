@@ -1,0 +1,48 @@
+"""Accuracy on Sim-152: run an estimator over subjects and record all it says; the tables are made from the records."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from FetalPoseLib.benchmark.cases import CASES, open_case
+from FetalPoseLib.benchmark.observed import as_rows, frame_errors, trace
+from FetalPoseLib.benchmark.records import Records
+from FetalPoseLib.benchmark.report import make_folder, model_origin, origin
+
+
+def measure(
+    estimator,
+    split: str,
+    subjects: Iterable[int],
+    output: Path,
+    *,
+    model: str,
+    spacing: float = 0.5,
+    iterations: int = 6,
+    cases: Path = CASES,
+    fresh: bool = False,
+) -> Records:
+    """Estimate the subjects of `split` that have no record yet, one JSON line each in ``output/accuracy_*.jsonl``.
+
+    Parameters
+    ----------
+    model : what the estimator was made from; its stem names the file and the columns of the tables.
+    spacing : mm of the volumes, as a user's file would have it.
+    """
+    command = f"accuracy --model {Path(model).stem} --split {split}"
+    header = origin(command) | model_origin(estimator, model)
+    header |= {"split": split, "spacing_mm": spacing, "iterations": iterations}
+    path = make_folder(output) / f"accuracy_{header['model']}_{split}.jsonl"
+    records = Records(path, header, fresh=fresh)
+    todo = [index for index in subjects if f"{split}-{index:03d}" not in records]
+    for index in tqdm(todo, desc=split, unit="volume", file=sys.stderr, leave=False):
+        case = open_case(split, index, spacing=spacing, folder=cases)
+        found = trace(estimator, case.volume, iterations=iterations)
+        truth = {"body": as_rows(case.body), "seen": np.asarray(case.seen, dtype=int).tolist()}
+        records.append({"name": case.name, **truth, **found, "frames": frame_errors(estimator, case.body)})
+    return records

@@ -1,0 +1,62 @@
+"""The subjects of Sim-152 as a user's files would be, simulated once and kept in a folder that may be deleted."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from FetalPoseLib.geometry import Volume
+from FetalPoseLib.simulation.datasets import draw_subject, simulate
+from FetalPoseLib.simulation.fingerprint import FROZEN, load_fingerprints
+
+CASES = Path("build/benchmark/cases")
+
+
+@dataclass(frozen=True, eq=False)
+class BenchmarkCase:
+    """A volume with the whole truth: `body` (16, 3) RAS mm, and `seen` (16,), whether it lies in the scanned sector."""
+
+    name: str
+    volume: Volume
+    body: np.ndarray
+    seen: np.ndarray
+
+
+def open_case(split: str, index: int, *, spacing: float = 0.5, folder: Path = CASES) -> BenchmarkCase:
+    """Subject `index` of `split` at `spacing` mm, from `folder` if it was simulated before and Sim-152 is the same."""
+    path = Path(folder) / f"{split}-{index:03d}-{spacing:g}mm.npz"
+    frozen = json.dumps(load_fingerprints()[split][index]) if split in FROZEN else ""
+    if not _is_current(path, frozen):
+        _simulate_into(path, split, index, spacing, frozen)
+    with np.load(path, allow_pickle=False) as data:
+        volume = Volume(data["volume"], data["affine"])
+        return BenchmarkCase(f"{split}-{index:03d}", volume, data["body"], data["seen"])
+
+
+def _is_current(path: Path, frozen: str) -> bool:
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            return str(data["frozen"]) == frozen
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return False
+
+
+def _simulate_into(path: Path, split: str, index: int, spacing: float, frozen: str) -> None:
+    case = simulate(split, index, spacing=spacing)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    with open(part, "wb") as file:
+        np.savez_compressed(
+            file,
+            volume=case.volume.array,
+            affine=case.volume.ijk_to_ras,
+            body=draw_subject(split, index).body.landmarks,
+            seen=np.isfinite(case.landmarks).all(axis=1),
+            frozen=np.array(frozen),
+        )
+    os.replace(part, path)  # a killed run leaves no half of a case

@@ -1,0 +1,131 @@
+"""Measure this implementation and write the tables and figures of the README, with where each comes from.
+
+  accuracy     errors, AUC, lengths and sides on Sim-152, before and after refinement, beside the paper's figures
+  refinement   options of refinement compared on the validation subjects: validation_choices.csv
+  memory       what gradient checkpointing saves
+  speed        seconds of each stage of an estimate, cold and warm
+  simulator    seconds of a simulated volume
+  all          all of these
+
+  fetalpose benchmark accuracy
+  fetalpose benchmark accuracy --split test shifted
+  fetalpose benchmark refinement --vary lr=1e-4,5e-4 --vary k=5,10,20 --full
+
+Choose on validation; run test and shifted once, at the end. Volumes are simulated into build/benchmark/cases the first
+time, most of a minute each; what was measured is kept, so a run that was stopped goes on.
+"""
+
+import argparse
+from pathlib import Path
+
+from FetalPoseLib.cli.estimate import add_estimator_arguments
+from FetalPoseLib.errors import FetalPoseError
+
+_WHAT = ("accuracy", "refinement", "memory", "speed", "simulator")
+_SPLITS = ("validation", "test", "shifted")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", metavar="WHAT", choices=(*_WHAT, "all"), help=f"{', '.join(_WHAT)} or all")
+    parser.add_argument(
+        "--output", metavar="FOLDER", type=Path, default=Path("benchmarks"), help="where it goes (default benchmarks)"
+    )
+    add_estimator_arguments(parser)
+    parser.add_argument("--split", nargs="+", choices=_SPLITS, default=["validation"], help="accuracy: which subjects")
+    parser.add_argument("--subjects", type=_positive, metavar="N", help="only the first N of each split")
+    parser.add_argument("--spacing", type=float, metavar="MM", default=0.5, help="of the volumes (default 0.5)")
+    parser.add_argument("--fresh", action="store_true", help="measure again what was measured before")
+    parser.add_argument("--vary", action="append", metavar="NAME=A,B", help="refinement: an option and its values")
+    parser.add_argument("--full", action="store_true", help="refinement: every combination, not one change at a time")
+    parser.add_argument("--width", type=_positive, default=16, help="memory: channels of the first level (default 16)")
+    parser.add_argument("--threads", type=_positive, metavar="N", help="of the CPU (default PyTorch's choice)")
+
+
+def run(args: argparse.Namespace) -> None:
+    if not 0.3 <= args.spacing <= 5:
+        raise FetalPoseError(f"A spacing of {args.spacing:g} mm cannot be simulated. Choose 0.3 to 5 mm.")
+    import torch
+
+    from FetalPoseLib.benchmark.report import make_folder
+
+    make_folder(args.output)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    parts = {"accuracy": _accuracy, "refinement": _refinement, "memory": _memory, "speed": _speed}
+    parts["simulator"] = _simulator
+    for what in reversed(_WHAT) if args.what == "all" else (args.what,):  # the short ones first
+        parts[what](args)
+    print(f"wrote the results into {args.output}")
+
+
+def _accuracy(args) -> None:
+    from FetalPoseLib.benchmark.accuracy import measure
+    from FetalPoseLib.benchmark.report import markdown
+    from FetalPoseLib.benchmark.tables import difference_table, summary_table, write_tables
+
+    options = {"model": args.model, "spacing": args.spacing, "iterations": args.iterations, "fresh": args.fresh}
+    estimator = _estimator(args)
+    for split in args.split:
+        measure(estimator, split, _subjects(args, split), args.output, **options)
+    runs = write_tables(args.output)
+    print(markdown(summary_table(runs)), markdown(difference_table(runs)), sep="\n\n")
+
+
+def _refinement(args) -> None:
+    from FetalPoseLib.benchmark.choices import AXES, choose, combinations, parse_axes
+    from FetalPoseLib.benchmark.report import markdown
+
+    axes, estimator = parse_axes(args.vary) if args.vary else AXES, _estimator(args)
+    options = combinations(axes, estimator.refinement, full=args.full)
+    table = choose(
+        estimator, options, _subjects(args, "validation"), args.output, model=args.model, spacing=args.spacing,
+        iterations=args.iterations, fresh=args.fresh,
+    )  # fmt: skip
+    print(markdown(table[:10]))
+
+
+def _memory(args) -> None:
+    from dataclasses import asdict
+
+    from FetalPoseLib.benchmark import memory
+    from FetalPoseLib.benchmark.report import Folder, origin
+
+    rows, out = memory.table(args.width), Folder(args.output, [origin(f"memory --width {args.width}")])
+    out.csv("memory.csv", [asdict(row) for row in rows])
+    out.markdown("memory.md", "What gradient checkpointing saves", memory.markdown(rows))
+    print(memory.markdown(rows))
+
+
+def _speed(args) -> None:
+    from FetalPoseLib.benchmark import speed
+    from FetalPoseLib.benchmark.cases import open_case
+    from FetalPoseLib.benchmark.report import markdown
+
+    options = {"device": args.device, "iterations": args.iterations, "threads": args.threads}
+    case = open_case("validation", 0, spacing=args.spacing)
+    print(markdown(speed.measure(case, args.output, model=args.model, **options)))
+
+
+def _simulator(args) -> None:
+    from FetalPoseLib.benchmark import simulator
+    from FetalPoseLib.benchmark.report import markdown
+
+    print(markdown(simulator.measure(args.output, volumes=min(args.subjects or 4, 24))))
+
+
+def _estimator(args):
+    from FetalPoseLib.benchmark.observed import Observed
+
+    return (args.estimator_factory or Observed)(model=args.model, device=args.device)
+
+
+def _subjects(args, split: str) -> range:
+    from FetalPoseLib.simulation.fingerprint import FROZEN
+
+    return range(min(args.subjects or FROZEN[split], FROZEN[split]))
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a count: give 1, 2, ...")
+    return int(text)

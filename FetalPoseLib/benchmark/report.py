@@ -1,0 +1,108 @@
+"""Results as files that say where they come from: which command, version, model and day wrote them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+import torch
+
+from FetalPoseLib import __version__
+from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.files import replacing
+from FetalPoseLib.measurements import write_csv
+
+
+def origin(command: str) -> dict:
+    """Who measures, where and when: the beginning of every header."""
+    return {
+        "command": f"fetalpose benchmark {command}",
+        "version": __version__,
+        "date": datetime.now(timezone.utc).date().isoformat(),
+        "cpu": cpu_name(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def model_origin(estimator, model: str) -> dict:
+    """Which weights and atlases are measured."""
+    library = getattr(estimator, "library", None)
+    return {
+        "model": Path(model).stem,  # of weights of your own, the name without its folder
+        "model_sha256": estimator.metadata["sha256"],
+        "library_sha256": None if library is None else hashlib.sha256(library.poses.tobytes()).hexdigest(),
+        "device": str(estimator.device),
+        "refinement": dict(estimator.refinement),
+    }
+
+
+def cpu_name() -> str:
+    """The processor as it calls itself, and how many of its cores there are."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        name = platform.processor() or platform.machine()
+    return f"{name}, {os.cpu_count()} cores"
+
+
+def origin_line(header: dict) -> str:
+    """One line for the head of a file."""
+    words = [f"Written by '{header['command']}', FetalPose {header['version']}, {header['date']}"]
+    if "model" in header:
+        words.append(f"model {header['model']} (SHA-256 {header['model_sha256'][:12]})")
+    if "split" in header:
+        words.append(f"{header['split']} subjects at {header['spacing_mm']:g} mm")
+    return ", ".join([*words, f"{header['cpu']}, {header['threads']} threads"])
+
+
+def markdown(rows: Sequence[dict]) -> str:
+    """Rows with the same keys as a table; numbers are shown to 0.01, smaller ones in full, None as a dash."""
+    heads = list(rows[0])
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    lines += ["| " + " | ".join(_cell(row[head]) for head in heads) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def _cell(value) -> str:
+    if value is None:
+        return "-"
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.2f}" if value == 0 or abs(value) >= 0.01 else f"{value:.3g}"
+
+
+class Folder:
+    """Where results go. Every file begins with the lines that tell its origin; they start with # in a CSV file."""
+
+    def __init__(self, path: Path, headers: Iterable[dict]):
+        self.path, self.origins = make_folder(path), [origin_line(header) for header in headers]
+
+    def csv(self, name: str, rows: Sequence[dict]) -> None:
+        with replacing(self.path / name) as temporary:
+            write_csv(temporary, [{k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in r.items()} for r in rows])
+            head = "".join(f"# {line}\n" for line in self.origins)
+            temporary.write_text(head + temporary.read_text(encoding="utf-8"), encoding="utf-8")
+
+    def markdown(self, name: str, title: str, *parts: str) -> None:
+        text = "\n\n".join([f"# {title}", "  \n".join(self.origins), *parts])
+        with replacing(self.path / name) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
+
+    def figure(self, name: str, figure) -> None:
+        """Write a matplotlib figure as PNG; its origin is the picture's description."""
+        with replacing(self.path / name) as temporary:
+            figure.savefig(temporary, dpi=110, metadata={"Description": "\n".join(self.origins)})
+
+
+def make_folder(path: Path) -> Path:
+    """`path`, made if it is not there; FetalPoseError if it can't be."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FetalPoseError(f"Cannot make the folder {path}: {error.strerror}. Choose another.") from error
+    return Path(path)

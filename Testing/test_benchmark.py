@@ -1,0 +1,301 @@
+"""The benchmark: known tables from made-up records, records that survive a kill, and a run of everything at 4 mm."""
+
+import csv
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from FetalPoseLib.benchmark import accuracy, choices, paper, report, speed, tables
+from FetalPoseLib.benchmark.cases import open_case
+from FetalPoseLib.benchmark.observed import Observed, as_points, as_rows, trace
+from FetalPoseLib.benchmark.records import Records, read_records
+from FetalPoseLib.benchmark.report import origin
+from FetalPoseLib.cli import main
+from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.geometry import Volume
+from FetalPoseLib.network import LandmarkNet
+from FetalPoseLib.pose_library import PoseLibrary
+from FetalPoseLib.training.tasks import make_task
+from FetalPoseLib.weights import save_model
+
+SPACING = 4.0
+MM = np.array([1.0, 0.0, 0.0])
+HEADER = {**origin("accuracy --split test"), "model": "made-up", "model_sha256": "0" * 64, "split": "test"}
+HEADER |= {"spacing_mm": 0.5, "iterations": 2}
+
+
+def body(seed=0):
+    return np.random.default_rng(seed).uniform(0, 60, (16, 3))
+
+
+def record(name, truth, *steps, unseen=(), failure=None):
+    """A subject whose poses are off by `steps` mm along x; the first is unrefined."""
+    seen = [int(i not in unseen) for i in range(16)]
+    poses = [as_rows(truth + step * MM) for step in steps]
+    return {"name": name, "body": as_rows(truth), "seen": seen, "unrefined": poses[0] if poses else [None] * 16,
+            "steps": poses, "frames": [[70.0, 0.1, 0.02], [10.0, 0.2, 0.0]], "failure": failure}  # fmt: skip
+
+
+class FakeEstimator:
+    """Stands for `Observed`: 4 mm off along x, and halving it with every iteration."""
+
+    device, library = "cpu", None
+
+    def __init__(self, truth=None, *, model="fake", device="cpu", fail=()):
+        self.truth, self.fail, self.calls = truth, set(fail), 0
+        self.metadata, self.refinement = {"sha256": "ab" * 32}, {}
+
+    def estimate(self, volume, *, iterations, progress):
+        self.calls += 1
+        if self.calls in self.fail:
+            raise FetalPoseError("No fetus found")
+        off = [self.truth + self.refinement.get("k", 4) / 2**i * MM for i in range(iterations + 1)]
+        progress(SimpleNamespace(stage="locate", iteration=0, points=None))
+        progress(SimpleNamespace(stage="detect", iteration=0, points=off[0]))
+        for i in range(iterations + 1):
+            progress(SimpleNamespace(stage="refine", iteration=i, points=off[i]))
+        return SimpleNamespace(points=off[-1], unrefined=off[0], confidence=np.ones(16), warnings=[])
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory):
+    """A folder with the first fresh subject at 4 mm."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("cases")
+    open_case("fresh", 0, spacing=SPACING, folder=folder)
+    return folder
+
+
+@pytest.fixture
+def truth(monkeypatch):
+    """One body for every subject, without simulation."""
+    case = SimpleNamespace(name="", volume=None, body=body(), seen=np.ones(16, bool))
+
+    def opened(split, index, **_):
+        return SimpleNamespace(**{**vars(case), "name": f"{split}-{index:03d}"})
+
+    monkeypatch.setattr(accuracy, "open_case", opened)
+    monkeypatch.setattr(choices, "open_case", opened)
+    return case.body
+
+
+# --- tables
+
+
+@pytest.mark.parametrize("columns", [paper.ERROR_MM, paper.AUC], ids=["Table 1", "Table 2"])
+def test_the_papers_means_are_the_means_of_its_landmarks(columns):
+    assert list(columns) == list(paper.METHODS)
+    for method, numbers in columns.items():
+        assert len(numbers) == 17
+        assert np.mean(numbers[:16]) == pytest.approx(numbers[16], abs=0.06 if numbers is paper.AUC[method] else 0.02)
+
+
+def test_tables_of_records_whose_errors_are_known():
+    run = tables.Run(HEADER, [record("a", body(1), 4, 2, 1.05), record("b", body(2), 2, 2, 3.05, unseen=[5])])
+    np.testing.assert_allclose(run.errors("unrefined")[0], 4, atol=1e-6)
+    assert np.isnan(run.errors("refined")[1, 5]) and np.isnan(run.errors("refined")).sum() == 1
+    unrefined, refined = tables.summary_table([run])
+    assert unrefined["mean_mm"] == pytest.approx((16 * 4 + 15 * 2) / 31)
+    assert refined["mean_mm"] == pytest.approx((16 * 1.05 + 15 * 3.05) / 31)
+    assert refined["auc"] == pytest.approx((16 * 89.5 + 15 * 69.5) / 31)  # exact for errors midway between thresholds
+    assert refined["missed"] == 0 and refined["wrong_side_limbs_percent"] == 0
+    assert refined["length_error_mm"] == pytest.approx(0, abs=0.02)  # a shift changes no length
+    errors = tables.landmark_table([run], "mean_mm")
+    assert errors[5] == {
+        "landmark": "L6 left_wrist",
+        **{f"paper {method}": paper.ERROR_MM[method][5] for method in paper.METHODS},
+        "made-up test unrefined": pytest.approx(4),
+        "made-up test refined": pytest.approx(1.05),
+    }
+    assert [row["mean_mm"] for row in tables.iteration_table([run])] == pytest.approx([94 / 31, 2, 62.55 / 31])
+    assert len(tables.length_table([run])) == 16
+
+
+def test_a_failure_is_sixteen_misses_and_not_left_out():
+    run = tables.Run(HEADER, [record("a", body(1), 2), record("b", body(2), failure="No fetus found")])
+    _, refined = tables.summary_table([run])
+    assert (refined["volumes"], refined["failed"], refined["missed"]) == (2, 1, 16)
+    assert refined["mean_mm"] == pytest.approx(2) and refined["auc"] == pytest.approx(80.5 / 2)
+    (difference,) = tables.difference_table([run])
+    assert difference["subjects"] == 1 and difference["auc_change"] == 0
+
+
+def test_errors_of_pass_1_tell_the_first_reading_from_the_best():
+    first, best = tables.frame_table([tables.Run(HEADER, [record("a", body(1), 2)])])
+    assert (first["degrees_median"], first["over_60_degrees"]) == (70, 1)
+    assert (best["degrees_median"], best["shift_body_units_median"], best["over_60_degrees"]) == (10, 0.2, 0)
+
+
+def test_the_difference_is_paired_by_subject():
+    before, after = np.full((3, 16), 4.0), np.full((3, 16), 4.0)
+    after[0] -= 3
+    after[1] += 2
+    before[2, 0] = np.inf  # found by refinement: no millimetres to compare, but AUC
+    before[2, 1] = after[2, 1] = np.nan
+    found = tables.paired(before, after)
+    assert (found["subjects"], found["worse_by_1_mm"]) == (3, 1)
+    assert found["error_mm_change"] == pytest.approx(-1 / 3) and found["worst_mm"] == pytest.approx(2)
+    assert found["auc_change"] == pytest.approx((30 - 20 + 60.5 / 15) / 3)
+    assert found["error_mm_low"] < found["error_mm_change"] < found["error_mm_high"]
+
+
+def test_the_interval_is_that_of_the_mean():
+    values = np.random.default_rng(0).normal(5, 2, 400)
+    low, high = tables.bootstrap(values)
+    half = 1.96 * values.std() / 20
+    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.02)
+    assert tables.bootstrap(values) == (low, high)
+    samples = np.random.default_rng(1).normal(size=(200, 52))
+    covered = [low < 0 < high for low, high in (tables.bootstrap(sample, resamples=500) for sample in samples)]
+    assert 0.90 <= np.mean(covered) <= 0.985
+
+
+def test_small_numbers_are_not_rounded_away(tmp_path):
+    rows = [{"lr": 2.5e-4, "error": 1.23456789, "found": None, "k": 10}]
+    assert report.markdown(rows).splitlines()[-1] == "| 0.00025 | 1.23 | - | 10 |"
+    report.Folder(tmp_path, [HEADER]).csv("table.csv", rows)
+    head, *table = (tmp_path / "table.csv").read_text().splitlines()
+    assert head.startswith("# Written by 'fetalpose benchmark accuracy --split test', FetalPose ") and "model made-up" in head
+    assert table == ["lr,error,found,k", "0.00025,1.23457,,10"]
+
+
+# --- records
+
+
+def test_a_killed_run_goes_on(truth, tmp_path):
+    path = tmp_path / "accuracy_fake_validation.jsonl"
+    first = FakeEstimator(truth)
+    accuracy.measure(first, "validation", range(2), tmp_path, model="fake", iterations=2)
+    with path.open("a") as file:
+        file.write('{"name": "validation-002", "bo')  # killed while writing
+    second = FakeEstimator(truth)
+    done = accuracy.measure(second, "validation", range(4), tmp_path, model="fake", iterations=2)
+    assert (first.calls, second.calls) == (2, 2)
+    names = [f"validation-{i:03d}" for i in range(4)]
+    assert [row["name"] for row in done.rows] == names
+    assert [row["name"] for row in read_records(path)[1]] == names
+
+
+def test_records_of_another_model_are_not_mixed(truth, tmp_path):
+    accuracy.measure(FakeEstimator(truth), "validation", range(1), tmp_path, model="fake")
+    other = FakeEstimator(truth)
+    other.metadata = {"sha256": "cd" * 32}
+    with pytest.raises(FetalPoseError, match="model_sha256 abab.*not cdcd.*--fresh"):
+        accuracy.measure(other, "validation", range(1), tmp_path, model="fake")
+    accuracy.measure(other, "validation", range(1), tmp_path, model="fake", fresh=True)
+    assert other.calls == 1
+
+
+def test_a_file_that_holds_no_records_is_named(tmp_path):
+    path = tmp_path / "accuracy_fake_test.jsonl"
+    path.write_text("hello\n")
+    with pytest.raises(FetalPoseError, match="accuracy_fake_test.jsonl holds no records"):
+        Records(path, HEADER)
+    with pytest.raises(FetalPoseError, match="holds no records of accuracy"):
+        tables.load_runs(tmp_path / "elsewhere")
+
+
+def test_points_survive_json():
+    points = body().round(2)
+    points[3] = np.nan
+    np.testing.assert_allclose(as_points(json.loads(json.dumps(as_rows(points)))), points)
+
+
+# --- cases
+
+
+def test_a_case_is_simulated_once_and_kept_with_the_whole_truth(cases, monkeypatch):
+    monkeypatch.setattr("FetalPoseLib.benchmark.cases.simulate", None)  # would fail if it were called
+    case = open_case("fresh", 0, spacing=SPACING, folder=cases)
+    assert case.volume.array.dtype == np.uint8
+    np.testing.assert_allclose(case.volume.grid.spacing, SPACING)
+    assert np.isfinite(case.body).all() and case.seen.dtype == bool
+
+
+# --- runs
+
+
+def test_accuracy_from_the_command_line(truth, tmp_path, capsys):
+    def fakes(**options):
+        return FakeEstimator(truth, fail=[2], **options)
+
+    arguments = ["benchmark", "accuracy", "--subjects", "3", "--iterations", "2", "--output", str(tmp_path)]
+    assert main([*arguments, "--model", "some/where/mine.safetensors"], estimator_factory=fakes) == 0
+    assert "| mine | validation | refined | 3 | 1 | 1.00 |" in capsys.readouterr().out
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {"accuracy.md", "accuracy_pck.png", "accuracy_error.csv", "accuracy_auc.csv", "accuracy_summary.csv",
+            "accuracy_lengths.csv", "accuracy_iterations.csv", "accuracy_difference.csv"} < names  # fmt: skip
+    for path in tmp_path.iterdir():
+        assert b"abababababab" in path.read_bytes() and b"some/where" not in path.read_bytes()
+    text = (tmp_path / "accuracy.md").read_text()
+    assert "not directly comparable" in text and "fetalpose benchmark accuracy --model mine --split validation" in text
+    with (tmp_path / "accuracy_error.csv").open() as file:
+        assert file.readline().startswith("# Written by")
+        assert list(csv.DictReader(file))[16]["paper SSL-GCP"] == "4.92"
+
+
+def test_choices_compare_every_option_and_iteration_on_validation(truth, tmp_path):
+    estimator = FakeEstimator(truth)
+    options = choices.combinations(choices.parse_axes(["k=2,4"]), {}, full=True)
+    assert options == [{"k": 10}, {"k": 2}, {"k": 4}]
+    folders = {"output": tmp_path, "records": tmp_path / "records", "model": "fake", "iterations": 1}
+    rows = choices.choose(estimator, options, range(3), **folders)
+    assert [(row["k"], row["iteration"]) for row in rows] == [(2, 1), (2, 0), (4, 1), (4, 0), (10, 1), (10, 0)]
+    assert rows[0]["mean_mm"] == pytest.approx(1) and rows[0]["change_mm"] == pytest.approx(-1)
+    assert estimator.calls == 9
+    choices.choose(estimator, [*options, {"k": 6}], range(3), **folders)
+    assert estimator.calls == 12
+    assert (tmp_path / "validation_choices.csv").exists()
+
+
+def test_what_can_be_varied():
+    one_at_a_time = choices.combinations(choices.parse_axes(["lr=1e-4,5e-4", "similarity=false,true"]), {"k": 20})
+    assert one_at_a_time == [
+        {"lr": 5e-4, "similarity": False, "k": 10},  # the paper's
+        {"lr": 5e-4, "similarity": False, "k": 20},
+        {"lr": 1e-4, "similarity": False, "k": 20},
+        {"lr": 5e-4, "similarity": True, "k": 20},
+    ]
+    assert choices.parse_axes(["weighting=mean,residual"]) == {"weighting": ("mean", "residual")}
+    for word in ("net=1", "k", "iterations=4"):
+        with pytest.raises(FetalPoseError, match=f"'{word}' varies nothing"):
+            choices.parse_axes([word])
+
+
+def test_stages_of_an_estimate_and_their_warm_median():
+    runs = [{"import": 3.0, "read": 1.0}, {"read": 0.2}, {"read": 0.4}, {"read": 0.3}]
+    assert speed.rows(runs) == [
+        {"stage": "import", "cold_s": 3.0, "warm_s": None},
+        {"stage": "read", "cold_s": 1.0, "warm_s": 0.3},
+    ]
+    seconds = {"locate": None, "detect": None, "first_pose": 2.0, "refine": [0.5, 0.6], "total": 3.1}
+    assert speed.stages(seconds) == {"first_pose": 2.0, "refinement 0": 0.5, "refinement 1": 0.6}
+
+
+def test_the_real_estimator_under_observation(cases, tmp_path):
+    torch.manual_seed(0)
+    nets, tasks = {}, {"locate": make_task("locate", 6.0), "detect": make_task("detect", 6.0)}
+    for name, task in tasks.items():
+        nets[name] = LandmarkNet(out_channels=task.channels, width=2, levels=2)
+        torch.nn.init.constant_(nets[name].ascent[-1][-1].bias, 1.0)  # something is seen everywhere
+    about = {name: {"network": net.config(), "task": tasks[name].metadata()} for name, net in nets.items()}
+    about["detect"]["task"]["voxels_per_size"] = 8
+    state = {f"{name}.{key}": value for name, net in nets.items() for key, value in net.state_dict().items()}
+    save_model(tmp_path / "random.safetensors", state, {"networks": about})
+    estimator = Observed(tmp_path / "random.safetensors", "cpu", PoseLibrary([body(i) for i in range(4)]))
+
+    case = open_case("fresh", 0, spacing=SPACING, folder=cases)
+    found = trace(estimator, case.volume, iterations=1)
+    assert found["failure"] is None and len(found["steps"]) == 2
+    seconds = found["seconds"]
+    assert seconds["locate"] + seconds["detect"] == pytest.approx(seconds["first_pose"], abs=0.003)
+    assert len(accuracy.frame_errors(estimator, case.body)) in (1, 2)
+    again = trace(estimator, case.volume, iterations=1)  # the look at the same volume is kept
+    assert again["steps"] == found["steps"] and again["seconds"]["locate"] is None
+
+    small = Volume(case.volume.array[:4], case.volume.ijk_to_ras)
+    failed = trace(estimator, small, iterations=1)
+    assert "a fetus needs" in failed["failure"] and failed["unrefined"] == [None] * 16
