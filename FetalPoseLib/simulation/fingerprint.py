@@ -1,7 +1,7 @@
 """Sim-152 frozen: what every volume of the benchmark must measure, so that a change of the simulator cannot go unseen.
 
-A fingerprint holds a volume's shape, grey-level statistics and landmarks at 1.25 mm. Voxels may differ between machines in the last
-bits of a float, and then in a grey level here and there; the tolerances let that pass and nothing more.
+A fingerprint holds a volume's shape, grey-level statistics and landmarks at 1.25 mm. Voxels may differ between machines
+in the last bits of a float, and then in a grey level here and there; the tolerances let that pass and nothing more.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Implicit shapes (signed distances in mm, negative inside) and the canvas they are painted on.
 
-Distances to tapered capsules and ellipsoids are the usual first-order ones, exact on the surface, which is all that painting needs.
+Distances to tapered capsules and ellipsoids are the usual first-order ones, exact on the surface, which is all that
+painting needs.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ def _tensor(value, like: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Capsule:
-    """A cone with round ends from ``start`` to ``end`` (3,) mm, ``radius`` at the start and ``end_radius`` (default: the same)."""
+    """A round-ended cone from ``start`` to ``end`` (3,) mm; ``end_radius`` None is a cylinder of ``radius``."""
 
     start: np.ndarray
     end: np.ndarray
@@ -142,7 +143,7 @@ class Canvas:
         return torch.stack((x, y, z), dim=-1)
 
     def paint(self, shape, tissue, *, within: torch.Tensor | None = None) -> None:
-        """Lay ``tissue`` (3 properties) over what is there, inside ``shape`` and, if given, where field ``within`` < 0."""
+        """Lay ``tissue`` (3 properties) over what is there, inside ``shape`` and, if given, where ``within`` < 0."""
         window = self.window(*shape.bounds(), self.spacing)
         if window is None:
             return
@@ -169,7 +170,7 @@ class Canvas:
         return field
 
     def sample(self, points: torch.Tensor, *, edge: bool) -> torch.Tensor:
-        """Trilinear fields (4, ...) at world points (..., 3); beyond the canvas its edge, or nothing if not ``edge``."""
+        """Trilinear fields (4, ...) at world points (..., 3); beyond the canvas its edge, or 0 if not ``edge``."""
         size = torch.as_tensor(self.shape - 1, dtype=torch.float32, device=points.device)
         lower = _tensor(self.lower, points)
         grid = (points - lower) * (2 / (size * self.spacing)) - 1

@@ -1,9 +1,9 @@
 """The fetal body as a tree of joints: where the landmarks are, and which way everything on them faces.
 
-The root is the sacrum. Three stretches of spinal column rise from it (lumbar to T12-L1, thoracic to C7-T1, cervical to the
-cranium), arms hang on the thorax, legs on the pelvis. Every joint has anatomical angles and limits. The prior is the flexed habit
-of the first trimester, both sides drawn independently; a part of all limbs is drawn evenly over its limits, because
-kicks and stretches are common at this age. Bodies that pass through themselves are drawn again.
+The root is the sacrum. Three stretches of spinal column rise from it (lumbar to T12-L1, thoracic to C7-T1, cervical to
+the cranium), arms hang on the thorax, legs on the pelvis. Every joint has anatomical angles and limits. The prior is
+the flexed habit of the first trimester, both sides drawn independently; a part of all limbs is drawn evenly over its
+limits, because kicks and stretches are common at this age. Bodies that pass through themselves are drawn again.
 
 Body axes are the fetus's own right, anterior and cranial (x, y, z), a right-handed frame like RAS.
 
@@ -51,7 +51,7 @@ SPINE_LANDMARK = 0.42  # T12-L1 lies this far up the column from sacrum to C7-T1
 
 @dataclass(frozen=True)
 class Bone:
-    """A rigid part: ``start`` and ``end`` (mm) and a rotation whose columns are its right, anterior and proximal axes."""
+    """A rigid part from ``start`` to ``end`` (mm); ``rotation`` has its right, anterior, proximal axes as columns."""
 
     start: np.ndarray
     end: np.ndarray
@@ -62,8 +62,8 @@ class Bone:
 class Body:
     """A posed fetus: landmarks (16, 3) in mm in skeleton order, and the frames that anatomy is hung on.
 
-    ``vertebrae`` are (position (3,), rotation (3, 3)) from sacrum to C1; ``head`` and ``pelvis`` and ``thorax`` rotations
-    have the columns right, anterior, cranial. ``bones`` maps names such as ``left_thigh`` to a `Bone`.
+    ``vertebrae`` are (position (3,), rotation (3, 3)) from sacrum to C1; the rotations ``head``, ``pelvis`` and
+    ``thorax`` have the columns right, anterior, cranial. ``bones`` maps names such as ``left_thigh`` to a `Bone`.
     """
 
     biometry: Biometry
@@ -76,7 +76,7 @@ class Body:
 
 
 def _rotation(flexion: float, bend: float, twist: float) -> np.ndarray:
-    """Flexion tips cranial towards anterior (about minus right), bend tips it to the right, twist turns about cranial."""
+    """Flexion tips cranial to anterior (about minus right), bend tips it to the right, twist turns about cranial."""
     return Rotation.from_rotvec(np.radians([-flexion, bend, twist])).as_matrix()
 
 

@@ -1,9 +1,9 @@
 """Acoustic properties of the tissues of a first-trimester volume.
 
-Attenuation and impedance are typical values of Duck, Physical Properties of Tissue (1990), and of Szabo, Diagnostic Ultrasound
-Imaging (2004), appendix B. Fetal bone is woven and thin, so its impedance lies well below adult cortical bone. Backscatter
-levels (dB about the reference tissue of the gain setting) are our reading of first-trimester B-mode images: they set the order of greys,
-and are varied from subject to subject.
+Attenuation and impedance are typical values of Duck, Physical Properties of Tissue (1990), and of Szabo, Diagnostic
+Ultrasound Imaging (2004), appendix B. Fetal bone is woven and thin, so its impedance lies well below adult cortical
+bone. Backscatter levels (dB about the reference tissue of the gain setting) are our reading of first-trimester B-mode
+images: they set the order of greys, and are varied from subject to subject.
 """
 
 from __future__ import annotations

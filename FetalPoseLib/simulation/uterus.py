@@ -1,8 +1,9 @@
-"""What surrounds the fetus: amniotic fluid, amnion, yolk sac, placenta, myometrium and the mother's tissue up to the probe.
+"""What surrounds the fetus: amniotic fluid, amnion, yolk sac, placenta, myometrium and the mother up to the probe.
 
-The gestational sac is an ellipsoid that follows the fetus where it presses against the wall, with a slightly uneven surface. Placental
-thickness at 10 to 14 weeks is about 10 to 20 mm (one millimetre a week is the usual rule); the amnion has not yet fused with the
-chorion, which makes a second thin line inside the sac; the yolk sac lies between them.
+The gestational sac is an ellipsoid that follows the fetus where it presses against the wall, with a slightly uneven
+surface. Placental thickness at 10 to 14 weeks is about 10 to 20 mm (one millimetre a week is the usual rule); the
+amnion has not yet fused with the chorion, which makes a second thin line inside the sac; the yolk sac lies between
+them.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def roughen(canvas: Canvas, rng: np.random.Generator, *, decibel: float = 2.0) -
 
 
 def sac_shape(body: Body, rng: np.random.Generator) -> Ellipsoid:
-    """The gestational sac without the fetus's imprint: mean diameter (mm) some 0.6 CRL plus 34, long way with the fetus."""
+    """The sac without the fetus's imprint: mean diameter (mm) some 0.6 CRL plus 34, its long way with the fetus."""
     lower, upper = body.landmarks.min(axis=0), body.landmarks.max(axis=0)
     centre = 0.35 * (lower + upper) + 0.3 * body.landmarks[0] + rng.normal(0, 2.5, 3)
     radius = 0.5 * (0.6 * body.biometry.crl + 34) * rng.uniform(0.9, 1.15)
@@ -57,7 +58,8 @@ def _cavity(canvas: Canvas, body: Body, sac: Ellipsoid, rng) -> torch.Tensor:
         for name, bone in body.bones.items()
     ]
     # so smooth a field is worked out on every third node and interpolated, at a tenth of the cost
-    coarse = Canvas(canvas.lower, canvas.lower + (canvas.shape - 1) * canvas.spacing, 3 * canvas.spacing, device=canvas.device)
+    upper = canvas.lower + (canvas.shape - 1) * canvas.spacing
+    coarse = Canvas(canvas.lower, upper, 3 * canvas.spacing, device=canvas.device)
     points = coarse.points()
     distance = sac.distance(points)
     for shape in shapes:
@@ -87,7 +89,8 @@ def _paint_neighbours(canvas: Canvas, sac: Ellipsoid, towards_probe: np.ndarray,
         direction /= np.linalg.norm(direction)
         size = rng.uniform(4, 14, 3)
         tissue = tissues[("bowel", "fascia", "fat", "muscle")[rng.integers(4)]]
-        canvas.paint(Ellipsoid(sac.centre + direction * (reach + rng.uniform(5, 30)), random_orientation(rng), size), tissue)
+        centre = sac.centre + direction * (reach + rng.uniform(5, 30))
+        canvas.paint(Ellipsoid(centre, random_orientation(rng), size), tissue)
     if rng.random() < 0.4:
         aside = np.cross(towards_probe, rng.normal(size=3))
         centre = sac.centre + (reach + 4) * towards_probe + aside / np.linalg.norm(aside) * rng.uniform(8, 25)
@@ -114,7 +117,8 @@ def paint_uterus(canvas: Canvas, body: Body, sac: Ellipsoid, *, depth: torch.Ten
     site = rng.normal(size=3)
     site /= np.linalg.norm(site)
     offset = canvas.points() - torch.as_tensor(sac.centre, dtype=torch.float32, device=canvas.device)
-    cosine = (offset @ torch.as_tensor(site, dtype=torch.float32, device=canvas.device)) / offset.norm(dim=-1).clamp_min(1e-6)
+    axis = torch.as_tensor(site, dtype=torch.float32, device=canvas.device)
+    cosine = (offset @ axis) / offset.norm(dim=-1).clamp_min(1e-6)
     edge = np.cos(np.radians(rng.uniform(45, 75)))
     thickness = rng.uniform(0.8, 1.4) * body.biometry.weeks * ((cosine - edge) / 0.25).clamp(0, 1)
     canvas.paint_distance(cavity - thickness - rng.uniform(7, 14), tissues["myometrium"])
@@ -142,7 +146,8 @@ def cord_path(body: Body, placenta: np.ndarray, rng: np.random.Generator, count:
     slack = 0.45 * body.biometry.crl
     control = np.stack([
         start - 0.6 * outward, start + 0.5 * slack * outward,
-        start + slack * (outward + 0.8 * rng.normal(size=3)), 0.5 * (start + placenta) + 0.4 * slack * rng.normal(size=3), placenta,
+        start + slack * (outward + 0.8 * rng.normal(size=3)),
+        0.5 * (start + placenta) + 0.4 * slack * rng.normal(size=3), placenta,
     ])
     t = np.linspace(0, 1, count)[:, None]
     return sum(comb(4, k) * t**k * (1 - t) ** (4 - k) * point for k, point in enumerate(control))
