@@ -16,6 +16,7 @@ from volume_files import picture, volume, write_dicom, write_nifti, write_nrrd
 from FetalPoseLib import __version__, weights
 from FetalPoseLib import scene as mrml
 from FetalPoseLib.cli import COMMANDS, main
+from FetalPoseLib.estimator import Estimator
 from FetalPoseLib.simulation import datasets
 from FetalPoseLib.skeleton import load_skeleton
 
@@ -198,14 +199,15 @@ def test_weights_that_differ_from_the_manifest_are_refused(good, tmp_path, capsy
     (tmp_path / "models" / "a.safetensors").write_bytes(b"other weights")
     monkeypatch.setattr(weights, "resource_path", lambda *parts: tmp_path.joinpath(*parts))
 
-    assert main(["estimate", str(good), "--output", str(tmp_path / "pose.mrk.json")]) == 1
+    assert fetalpose("estimate", good, "--output", tmp_path / "pose.mrk.json", estimator=Estimator) == 1
     error = capsys.readouterr().err
     assert "SHA-256" in error and error.count("\n") == 1
 
 
 def test_gpu_that_is_not_there_is_refused(good, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert main(["estimate", str(good), "--output", str(tmp_path / "pose.mrk.json"), "--device", "cuda"]) == 1
+    arguments = ["estimate", good, "--output", tmp_path / "pose.mrk.json", "--device", "cuda"]
+    assert fetalpose(*arguments, estimator=Estimator) == 1
     error = capsys.readouterr().err
     assert "no GPU" in error and error.count("\n") == 1
 

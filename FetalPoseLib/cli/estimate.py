@@ -12,15 +12,19 @@ A landmark that is not seen is left without a position. Research use only.
 
 import argparse
 import sys
+import time
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 from tqdm import tqdm
 
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import check_writable, replacing
+from FetalPoseLib.worker_client import WorkerClient
 
-_STAGES = ("locate", "detect", "refine")
+_STAGES = ("open", "locate", "detect", "refine")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,8 +72,18 @@ def estimate(args, source: Path, *, output: Path, table: Path | None = None, pic
 
     mrml.silence_log()
     scene = mrml.new_scene()
-    volume = mrml.volume_from_node(mrml.read_volume(scene, source))
-    result = _run_estimator(args, volume)
+    with WorkerClient() as client:
+        if args.estimator_factory is None:
+            client.warm_up(device=args.device, **_model(args))  # the process starts while the volume is read
+        node = mrml.read_volume(scene, source)
+        voxels = mrml.voxels_from_node(node)
+        with tqdm(total=3 + args.iterations, desc="open", unit="step", file=sys.stderr, leave=False) as bar:
+            if args.estimator_factory is None:
+                result = _by_worker(client, args, voxels, partial(_show, bar))
+            else:
+                volume = mrml.volume_from_node(node)
+                estimator = args.estimator_factory(model=args.model, device=args.device)
+                result = estimator.estimate(volume, iterations=args.iterations, progress=partial(_show, bar))
     for warning in result.warnings:
         print(f"fetalpose: warning: {' '.join(warning.split())}", file=sys.stderr)
     if not np.isfinite(result.points).any():
@@ -84,26 +98,40 @@ def estimate(args, source: Path, *, output: Path, table: Path | None = None, pic
         from FetalPoseLib.picture import draw_pose
 
         note = "Research use only. The model was trained on simulated volumes."
+        volume = mrml.volume_from_node(node)
         draw_pose(picture, volume, result.points, confidence=result.confidence, title=source.name, note=note)
     for row in rows:
         print(f"{row['segment']:<24}{row['length_mm'] or '-':>8} mm")
     return result.points
 
 
-def _run_estimator(args, volume):
-    if args.estimator_factory is None:
-        from FetalPoseLib.estimator import Estimator as factory
-    else:
-        factory = args.estimator_factory
-    estimator = factory(model=args.model, device=args.device)
-    with tqdm(total=2 + args.iterations, desc="locate", unit="step", file=sys.stderr, leave=False) as bar:
+def _by_worker(client: WorkerClient, args, volume, show):
+    """The result of the process that runs the network, which is also the way that Slicer's module takes."""
+    request = client.estimate(volume, device=args.device, iterations=args.iterations, **_model(args))
+    while True:
+        for event in client.poll():
+            if event.request != request:  # the warming up; what goes wrong there goes wrong again
+                continue
+            if event.kind == "done":
+                return event.result
+            if event.kind == "failed":
+                if event.data["stderr"]:
+                    print(event.data["stderr"].strip(), file=sys.stderr)
+                raise FetalPoseError(event.data["message"])
+            if event.kind == "progress":
+                show(SimpleNamespace(**event.data))
+        time.sleep(0.02)
 
-        def show(progress) -> None:
-            bar.set_description(progress.stage, refresh=False)
-            bar.n = min(_STAGES.index(progress.stage) + (progress.iteration or 0), bar.total)
-            bar.refresh()
 
-        return estimator.estimate(volume, iterations=args.iterations, progress=show)
+def _show(bar, progress) -> None:
+    bar.set_description(progress.stage, refresh=False)
+    bar.n = min(_STAGES.index(progress.stage) + (progress.iteration or 0), bar.total)
+    bar.refresh()
+
+
+def _model(args) -> dict:
+    """A name stays a name, a file is found from the worker's folder too."""
+    return {"weights": args.model} if Path(args.model).is_file() else {"model": args.model}
 
 
 def _count(text: str) -> int:
