@@ -22,18 +22,17 @@ from FetalPoseLib.geometry import Grid, Volume, canonical_grid, normalise_intens
 from FetalPoseLib.heatmap import decode
 from FetalPoseLib.locator import coarse_frames, distinct, mean_body, read_frames
 from FetalPoseLib.network import LandmarkNet, set_normalisation
+from FetalPoseLib.plausibility import CRL_RANGE, TRUNK_TO_CRL
 from FetalPoseLib.pose_library import PoseLibrary
 from FetalPoseLib.refinement import HOLDING, Refinement
 from FetalPoseLib.resources import resource_path
 from FetalPoseLib.weights import open_model
 
 SMALLEST_SIDE = 30.0  # mm: a fetus of 10 weeks lies in a sac of about this width
-TRUNK_TO_CRL = 0.486  # spinal column from C7-T1 to sacrum over crown-rump length, mean of the simulated bodies
-CRL_RANGE = (31.0, 90.0)  # mm: 10 to 14 weeks
 READINGS = 3  # of the frame, that pass 2 may have to judge
 SURE = 0.55  # mean confidence that no wrong reading reaches: at most 0.49 on validation, a right one at least 0.58
 SEEN = 0.08  # confidence from which a landmark counts as seen
-FOUND = 0.25  # mean confidence from which the volume counts as holding a fetus
+FOUND = 0.35  # mean confidence from which the volume counts as holding a fetus; noise reaches 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,9 +227,11 @@ class Estimator:
 
     def _seen(self, view: _View, points: np.ndarray, confidence: np.ndarray) -> np.ndarray:
         """The points with those unset (NaN) that the network is not sure of or that lie outside what was scanned."""
-        voxels = np.round(view.grid.to_voxel(points))
+        voxels = np.nan_to_num(np.round(view.grid.to_voxel(points)), nan=-1).astype(int)
         inside = ((voxels >= 0) & (voxels < view.grid.shape)).all(axis=1)
-        return np.where((inside & (confidence >= SEEN))[:, None], points, np.nan)
+        x, y, z = np.clip(voxels, 0, np.array(view.grid.shape) - 1).T
+        scanned = (view.image[z, y, x] != 0).cpu().numpy()  # exactly 0 is what lies outside the sector
+        return np.where((inside & scanned & (confidence >= SEEN))[:, None], points, np.nan)
 
     def _provenance(self, iterations: int) -> dict[str, str]:
         main = self._main
@@ -297,6 +298,11 @@ def _warnings(points: np.ndarray, confidence: np.ndarray) -> list[str]:
             f"where {FOUND:g} and more is usual. Do not use these numbers."
         )
         return found
+    if confidence.mean() < SURE:
+        found.append(
+            f"The model is unsure of this pose: the mean confidence is {confidence.mean():.2f}, where {SURE:g} and more "
+            "is usual. Is the whole fetus in the volume? Check every landmark."
+        )
     frame = _frame(points)
     crl = np.nan if frame is None else frame.size / TRUNK_TO_CRL
     if frame is None:

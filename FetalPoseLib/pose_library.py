@@ -5,19 +5,24 @@ landmarks, the K with the lowest residual over all landmarks are the support set
 the label proxy that the detector then learns from.
 """
 
+from __future__ import annotations
+
 import json
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.geometry import Grid
-from FetalPoseLib.heatmap import render_mean
 from FetalPoseLib.skeleton import Skeleton, load_skeleton
+
+if TYPE_CHECKING:  # registering poses takes no torch: Slicer's own process does it, too
+    import torch
+
+    from FetalPoseLib.geometry import Grid
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +78,7 @@ class PoseLibrary:
     def __len__(self) -> int:
         return len(self.poses)
 
-    def add(self, pose, name: str) -> "PoseLibrary":
+    def add(self, pose, name: str) -> PoseLibrary:
         """A library with one more atlas (16, 3) mm; this one stays as it is."""
         poses = np.concatenate([self.poses, np.asarray(pose, dtype=np.float64)[None]])
         return PoseLibrary(poses, (*self.names, name), self.meta, skeleton=self.skeleton)
@@ -85,7 +90,7 @@ class PoseLibrary:
             np.savez_compressed(file, poses=self.poses, meta=np.array(json.dumps(self.meta)), **text)
 
     @classmethod
-    def load(cls, path: str | Path, *, skeleton: Skeleton | None = None) -> "PoseLibrary":
+    def load(cls, path: str | Path, *, skeleton: Skeleton | None = None) -> PoseLibrary:
         """The library in an .npz file; FetalPoseError if it is not one or was made for other landmarks."""
         skeleton = skeleton or load_skeleton()
         try:
@@ -170,6 +175,8 @@ class PoseLibrary:
 
 def label_proxy(aligned, grid: Grid, sigma: float, device="cpu") -> torch.Tensor:
     """The label proxy (16, nz, ny, nx) on `grid`: mean Gaussian maps of the aligned atlases (k, 16, 3) RAS mm."""
+    from FetalPoseLib.heatmap import render_mean
+
     return render_mean(grid.to_voxel(aligned), grid.array_shape, sigma, device)
 
 

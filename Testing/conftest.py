@@ -1,4 +1,10 @@
+import os
+from pathlib import Path
+
 import pytest
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # before Qt is loaded; there may be no display
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
@@ -10,3 +16,31 @@ def scene():
     scene = mrml.new_scene()
     yield scene
     scene.Clear(0)
+
+
+@pytest.fixture(scope="session")
+def slicer_app():
+    """The application: 3D Slicer itself with the module in it, or the host where there is none."""
+    import host
+
+    host.start()
+    import slicer
+
+    from FetalPoseLib import scene as mrml
+
+    mrml.silence_log()
+    if not hasattr(slicer.modules, "fetalpose"):
+        from host import application
+
+        application.load_module(ROOT / "FetalPose" / "FetalPose.py")
+    return slicer.app
+
+
+@pytest.fixture
+def bench(slicer_app, tmp_path):
+    """The panel over an empty scene, with a process behind it that knows the answer: see `module_bench.Bench`."""
+    from module_bench import Bench
+
+    bench = Bench(tmp_path)
+    yield bench
+    bench.close()

@@ -7,35 +7,42 @@ application, on the slicer-core package. Importing it does not import torch.
 """
 
 from FetalPoseLib.scene.derived import show_skeleton, update_derived
+from FetalPoseLib.scene.labels import show_lengths
 from FetalPoseLib.scene.observer import PoseObserver
 from FetalPoseLib.scene.pose import (
     adopt_pose,
     confidence_of,
     create_pose,
     is_pose,
+    is_whole,
     moved_landmarks,
     points_of,
     pose_node,
     provenance_of,
+    reset_landmarks,
     set_estimate,
 )
 from FetalPoseLib.scene.storage import load_pose, save_pose
 from FetalPoseLib.scene.volumes import (
+    Voxels,
     add_volume,
     new_scene,
     read_volume,
     silence_log,
     volume_from_node,
+    voxels_from_node,
     write_volume,
 )
 
 __all__ = [
     "PoseObserver",
+    "Voxels",
     "add_volume",
     "adopt_pose",
     "confidence_of",
     "create_pose",
     "is_pose",
+    "is_whole",
     "load_pose",
     "moved_landmarks",
     "new_scene",
@@ -43,11 +50,14 @@ __all__ = [
     "pose_node",
     "provenance_of",
     "read_volume",
+    "reset_landmarks",
     "save_pose",
     "set_estimate",
+    "show_lengths",
     "show_skeleton",
     "silence_log",
     "update_derived",
     "volume_from_node",
+    "voxels_from_node",
     "write_volume",
 ]

@@ -13,6 +13,7 @@ import vtk
 from vtk.util.numpy_support import numpy_to_vtk
 
 from FetalPoseLib.measurements import segment_lengths
+from FetalPoseLib.scene.labels import update_labels
 from FetalPoseLib.scene.pose import PREFIX, SKELETON, moved_landmarks, points_of, provenance_of
 from FetalPoseLib.skeleton import load_skeleton
 
@@ -30,6 +31,7 @@ def update_derived(node) -> None:
     model = node.GetNodeReference(MODEL_ROLE)
     if model is not None:
         model.SetAndObservePolyData(_tubes(points))
+    update_labels(node, points)
 
 
 def show_skeleton(node):

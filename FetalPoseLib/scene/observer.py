@@ -4,6 +4,7 @@ import slicer
 import vtk
 
 from FetalPoseLib.scene.derived import MODEL_ROLE, update_derived
+from FetalPoseLib.scene.labels import LABELS_ROLE
 from FetalPoseLib.scene.pose import is_pose
 
 _MARKUPS = "vtkMRMLMarkupsFiducialNode"
@@ -67,9 +68,10 @@ class PoseObserver:
     def _on_node_removed(self, _scene, _event, node) -> None:
         for tag in self._tags.pop(node, ()):
             node.RemoveObserver(tag)
-        model = self.scene.GetNodeByID(node.GetNodeReferenceID(MODEL_ROLE) or "")
-        if model is not None and not self.scene.IsClosing():
-            self.scene.RemoveNode(model)
+        for role in (MODEL_ROLE, LABELS_ROLE):
+            derived = self.scene.GetNodeByID(node.GetNodeReferenceID(role) or "")
+            if derived is not None and not self.scene.IsClosing():
+                self.scene.RemoveNode(derived)
 
     def _on_import(self, _scene, _event) -> None:
         for node in list(self._tags):

@@ -150,6 +150,27 @@ def moved_landmarks(node) -> tuple[str, ...]:
     return tuple(name for name, flag in zip(load_skeleton().landmarks, moved, strict=True) if flag)
 
 
+def reset_landmarks(node, rows: Collection[int]) -> None:
+    """Put landmarks (indices in the skeleton) back where the estimator, or the file, had them."""
+    indices, original = _indices(node), _original(node)
+    modifying = node.StartModify()
+    for row in rows:
+        if row not in indices:
+            continue
+        if np.isfinite(original[row]).all():
+            node.SetNthControlPointPosition(indices[row], *map(float, original[row]))
+        else:
+            node.UnsetNthControlPointPosition(indices[row])
+    node.EndModify(modifying)
+
+
+def is_whole(node) -> bool:
+    """Whether the node's control points are the skeleton's, all and in order: `set_estimate` needs that."""
+    landmarks = load_skeleton().landmarks
+    count = node.GetNumberOfControlPoints()
+    return tuple(node.GetNthControlPointLabel(i) for i in range(count)) == landmarks
+
+
 def provenance_of(node) -> dict[str, str]:
     """All node attributes of FetalPose, ``{"FetalPose.Model": "fetal-frame", ...}``."""
     return {name: node.GetAttribute(name) for name in sorted(node.GetAttributeNames()) if name.startswith(PREFIX)}
@@ -166,6 +187,9 @@ def _settle(node) -> None:
     display.SetPropertiesLabelVisibility(False)  # 15 lengths as one block of text would hide the fetus
     display.SetUseGlyphScale(False)
     display.SetGlyphSize(2.0)  # mm; the default is a part of the screen
+    display.SetTextScale(2.2)
+    display.SetSelectedColor(1.0, 1.0, 0.6)
+    display.SetColor(1.0, 0.45, 0.0)  # of points not selected, by which doubtful ones are marked
 
 
 def _set_points(node, world: np.ndarray, indices: Collection[int] | None = None) -> None:

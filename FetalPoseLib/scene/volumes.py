@@ -1,5 +1,6 @@
 """Volumes: from files to scalar volume nodes, and from a node to the array and matrix that the network takes."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,14 @@ from FetalPoseLib.scene.headers import check_header
 
 SPACING_MM = (0.02, 10.0)  # a probe at 50 MHz resolves 0.03 mm; 10 mm is a fetal head in two voxels
 EXTENT_MM = (30.0, 600.0)  # the width of a sac at 10 weeks; twice that of an adult's abdomen
+
+
+@dataclass(frozen=True, eq=False)
+class Voxels:
+    """A volume node's voxels (nz, ny, nx), not copied, and their place in the world; `geometry.Volume` needs torch."""
+
+    array: np.ndarray
+    ijk_to_ras: np.ndarray
 
 
 def new_scene():
@@ -59,9 +68,17 @@ def read_volume(scene, path: str | Path):
 
 
 def volume_from_node(node):
-    """The voxels of a scalar volume node and their place in the world, as a `geometry.Volume`.
+    """The voxels of a scalar volume node as a `geometry.Volume`; otherwise as `voxels_from_node`."""
+    from FetalPoseLib.geometry import Volume  # imports torch, which Slicer must not do while it starts
 
-    Spacing, directions, handedness and linear parent transforms are all in its `ijk_to_ras`.
+    voxels = voxels_from_node(node)
+    return Volume(voxels.array, voxels.ijk_to_ras)
+
+
+def voxels_from_node(node) -> Voxels:
+    """The voxels of a scalar volume node and their place in the world.
+
+    Spacing, directions, handedness and linear parent transforms are all in `ijk_to_ras`.
 
     Raises
     ------
@@ -70,8 +87,6 @@ def volume_from_node(node):
         non-linear parent transform; a constant image or one without a finite value; a voxel spacing or an extent that
         no ultrasound volume has.
     """
-    from FetalPoseLib.geometry import Volume  # imports torch, which Slicer must not do while it starts
-
     if node is None or not node.IsA("vtkMRMLScalarVolumeNode"):
         kind = "nothing" if node is None else node.GetNodeTagName()
         raise FetalPoseError(f"Expected a scalar volume, got {kind}. Choose a 3D ultrasound volume.")
@@ -87,7 +102,7 @@ def volume_from_node(node):
     _check_size(np.array(image.GetDimensions()), np.linalg.norm(matrix[:3, :3], axis=0), name)
     array = slicer.util.arrayFromVolume(node)
     _check_values(array, name)
-    return Volume(array, matrix)
+    return Voxels(array, matrix)
 
 
 def add_volume(scene, volume, name: str = "Volume"):

@@ -163,7 +163,7 @@ def _train(args, model: Model, folder: Path) -> None:
     validation = _validation(args, folder / "validation", model, options)
     with Simulation(folder / "pool", training_subjects(cases), **options) as simulation:
         _wait(simulation, min(FIRST_CASES, cases))
-        if device == "cpu":  # one core for each simulating process, the others for the network
+        if device == "cpu" and "OMP_NUM_THREADS" not in os.environ:  # a core for each simulating process
             torch.set_num_threads(max(1, _cores() - (workers if cases else 0)))
         for p in passes:
             _train_pass(args, model, p, folder, validation, device)

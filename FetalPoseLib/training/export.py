@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def export_model(passes: Mapping[str, Path], output: str | Path, *, precision: s
     for name, folder in passes.items():
         state = _read(folder, "state.pt", name)
         rows = [json.loads(line) for line in _lines(folder / "log.jsonl")]
-        best = min((row for row in rows if "mean_mm" in row), key=lambda row: row["mean_mm"], default=None)
+        best = min((row for row in rows if math.isfinite(row.get("mean_mm", math.nan))), key=lambda row: row["mean_mm"], default=None)
         weights = _read(folder, "best.pt", name) if best else state["average"]
         tensors |= {f"{name}.{key}": value for key, value in weights.items()}
         task = Task(**state["task"]).metadata()

@@ -1,0 +1,174 @@
+"""What in a pose should make a person look twice, and why, in words.
+
+Nothing here changes a pose. A landmark is doubtful where the network was not sure of it; a segment where it is much
+longer or shorter than the rest of the body suggests, or than its partner on the other side; a pair of limbs, or the
+whole body, where the library's bodies fit better with left and right exchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+
+from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.measurements import segment_lengths
+from FetalPoseLib.skeleton import load_skeleton
+
+UNSURE = 0.35  # confidence below which a landmark should be checked
+TOO_FAR = 4.0  # standard deviations of a length: of the library's bodies, and of placing its ends
+PLACING_MM = 1.2  # how exactly two ends are placed, in their distance
+SIDE_RATIO = 1.4  # of a segment to its partner
+EXCHANGED = 0.6  # misfit with the sides exchanged over misfit as they are
+TRUNK_TO_CRL = 0.486  # spinal column from C7-T1 to sacrum over crown-rump length, mean of the simulated bodies
+CRL_RANGE = (31.0, 90.0)  # mm: 10 to 14 weeks
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A reason to look twice.
+
+    Attributes
+    ----------
+    landmarks : indices that it concerns
+    segments : indices of segments that it concerns
+    reason : str, a sentence for the user
+    exchange : tuple of limb names whose exchange would mend it, ("body",) for the whole body, or ()
+    """
+
+    landmarks: tuple[int, ...]
+    reason: str
+    segments: tuple[int, ...] = ()
+    exchange: tuple[str, ...] = ()
+
+
+def crown_rump_length(points) -> float:
+    """Crown-rump length in mm that the column of a pose (16, 3) suggests; NaN where neck, spine or sacrum is unset."""
+    neck, spine, sacrum = (np.asarray(points)[load_skeleton().index(name)] for name in ("neck", "spine", "sacrum"))
+    return float((np.linalg.norm(neck - spine) + np.linalg.norm(spine - sacrum)) / TRUNK_TO_CRL)
+
+
+def doubts(points, confidence=None, library=None, *, placed: Collection[int] = ()) -> list[Doubt]:
+    """All that should be checked in a pose, the weightiest first.
+
+    Parameters
+    ----------
+    points : (16, 3) mm, NaN where unset
+    confidence : (16,) in 0..1, NaN where unknown; optional
+    library : PoseLibrary, optional
+        Without it only confidence and sides are judged.
+    placed : indices
+        Landmarks that a person has placed: nobody doubts their confidence.
+    """
+    points = np.asarray(points, dtype=np.float64)
+    found = []
+    if library is not None:
+        found += _exchanged(points, library) + _odd_lengths(points, library)
+    odd = {segment for doubt in found for segment in doubt.segments}
+    found += [doubt for doubt in _uneven_sides(points) if not odd & set(doubt.segments)]
+    if confidence is not None:
+        found += _unsure(points, confidence, placed)
+    return found
+
+
+def exchange_sides(limbs: Collection[str] | None = None) -> np.ndarray:
+    """Permutation (16,) that exchanges the named limbs with their partners, or the whole body if None."""
+    skeleton = load_skeleton()
+    if limbs is None:
+        return skeleton.mirror.copy()
+    permutation = np.arange(len(skeleton))
+    for limb in limbs:
+        here, there = list(skeleton.limbs[limb]), list(skeleton.limbs[skeleton.partner(limb)])
+        permutation[here], permutation[there] = there, here
+    return permutation
+
+
+def _unsure(points: np.ndarray, confidence, placed: Collection[int]) -> list[Doubt]:
+    found = []
+    for i, name in enumerate(load_skeleton().landmarks):
+        if i in placed or not np.isfinite(points[i]).all() or not confidence[i] < UNSURE:
+            continue
+        found.append(Doubt((i,), f"The model is unsure of the {_words(name)} (confidence {confidence[i]:.2f})."))
+    return found
+
+
+def _odd_lengths(points: np.ndarray, library) -> list[Doubt]:
+    """Segments whose length does not go with the size that the others give."""
+    skeleton = library.skeleton
+    logs = np.log(np.maximum(segment_lengths(library.poses, skeleton), 1e-6))
+    mean = logs.mean(axis=0)
+    size = np.median(logs - mean, axis=1, keepdims=True)
+    spread = (logs - size).std(axis=0)
+    with np.errstate(divide="ignore"):
+        lengths = segment_lengths(points, skeleton)
+        deviation = np.log(lengths) - mean
+    if np.isfinite(deviation).sum() < 5:
+        return []
+    own = np.median(deviation[np.isfinite(deviation)])
+    expected = np.exp(mean + own)
+    found = []
+    with np.errstate(invalid="ignore"):
+        odd = np.abs(lengths - expected) > TOO_FAR * np.hypot(spread * expected, PLACING_MM)
+    for i in np.flatnonzero(odd):
+        segment, word = skeleton.segments[i], "long" if deviation[i] > own else "short"
+        found.append(
+            Doubt(
+                (segment.start, segment.end),
+                f"The {_words(segment.name)} is {word}: {lengths[i]:.1f} mm, where the rest of the body suggests about "
+                f"{expected[i]:.1f} mm.",
+                (int(i),),
+            )
+        )
+    return found
+
+
+def _uneven_sides(points: np.ndarray) -> list[Doubt]:
+    skeleton, found = load_skeleton(), []
+    names = [segment.name for segment in skeleton.segments]
+    lengths = segment_lengths(points, skeleton)
+    for right, name in enumerate(names):
+        if not name.startswith("right_"):
+            continue
+        left = names.index("left_" + name.removeprefix("right_"))
+        longer, shorter = max(lengths[left], lengths[right]), min(lengths[left], lengths[right])
+        if longer > SIDE_RATIO * shorter and longer - shorter > TOO_FAR * PLACING_MM:
+            what = _words(name.removeprefix("right_"))
+            ends = {end for i in (left, right) for end in (skeleton.segments[i].start, skeleton.segments[i].end)}
+            both = f"left {lengths[left]:.1f} mm, right {lengths[right]:.1f} mm"
+            found.append(Doubt(tuple(sorted(ends)), f"The {what} differs between the sides: {both}.", (left, right)))
+    return found
+
+
+def _exchanged(points: np.ndarray, library) -> list[Doubt]:
+    """The exchange of sides that makes the library's bodies fit much better, if there is one."""
+    skeleton = library.skeleton
+    choices = {("body",): exchange_sides(None)}
+    for limb in skeleton.limbs:
+        if limb.startswith("left_"):
+            choices[limb, skeleton.partner(limb)] = exchange_sides([limb])
+    try:
+        now = _misfit(points, library)
+        misfits = {limbs: _misfit(points[order], library) for limbs, order in choices.items()}
+    except FetalPoseError:  # too few landmarks to say
+        return []
+    best = min(misfits, key=misfits.get)
+    if not misfits[best] < EXCHANGED * now:
+        return []
+    what = "of the whole body" if best == ("body",) else f"of the {best[0].removeprefix('left_')}s"
+    concerned = tuple(int(i) for i in np.flatnonzero(choices[best] != np.arange(len(skeleton))))
+    reason = (
+        f"Left and right {what} may be exchanged: known bodies fit to {misfits[best]:.1f} mm with the sides exchanged, "
+        f"to {now:.1f} mm as they are."
+    )
+    return [Doubt(concerned, reason, (), best)]
+
+
+def _misfit(points: np.ndarray, library) -> float:
+    """Root mean square distance in mm to the atlas that fits best."""
+    seen = np.isfinite(points).all(axis=1).sum()
+    return float(np.sqrt(library.register(points, similarity=True).residual.min() / seen))
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

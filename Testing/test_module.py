@@ -1,0 +1,332 @@
+"""Estimate Pose in the panel: what is clicked, what is seen, and what bad situations get."""
+
+import os
+import time
+
+import numpy as np
+import pytest
+import slicer
+import vtk
+from volume_files import picture
+
+from FetalPoseLib import scene as mrml
+from FetalPoseLib.skeleton import load_skeleton
+
+SKELETON = load_skeleton()
+
+
+def index(name):
+    return SKELETON.index(name)
+
+
+def test_estimate_shows_the_first_pose_then_refines_it_and_measures(bench):
+    volume = bench.volume()
+    seen = []
+    bench.answer(pause=0.15)
+    assert bench.ui.estimateButton.enabled and not bench.ui.cancelButton.enabled
+    bench.ui.estimateButton.click()
+    assert bench.ui.cancelButton.enabled and not bench.ui.estimateButton.enabled
+    while bench.panel.logic.running:
+        bench.pause(0.02)
+        if bench.pose is not None:
+            seen.append((mrml.points_of(bench.pose)[0, 0] - bench.truth[0, 0], bench.ui.progressBar.value))
+    offsets = [round(offset, 3) for offset, _ in seen]
+    assert offsets[0] == 3.0 and sorted(set(offsets), reverse=True) == sorted(set(offsets), key=offsets.index)
+    assert len(set(offsets)) > 2 and [value for _, value in seen] == sorted(value for _, value in seen)
+    np.testing.assert_allclose(mrml.points_of(bench.pose), bench.truth, atol=1e-6)
+    bench.assert_lengths_true()
+    assert bench.pose.GetAttribute("FetalPose.Model") == "fetal-frame"
+    assert bench.pose.GetNodeReference("FetalPose.Volume") is volume
+    assert bench.ui.poseSelector.currentNode() is bench.pose
+    assert "Done" in bench.status and bench.ui.estimateButton.enabled
+
+
+def test_views_centre_on_the_fetus_and_show_volume_and_skeleton(bench):
+    volume = bench.volume()
+    bench.estimate()
+    middle = (bench.truth.min(axis=0) + bench.truth.max(axis=0)) / 2 + 3.0  # of the first pose
+    red = slicer.mrmlScene.GetNodeByID("vtkMRMLSliceNodeRed")
+    assert red.GetSliceOffset() == pytest.approx(middle[2], abs=0.5)
+    camera = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCameraNode")
+    np.testing.assert_allclose(camera.GetFocalPoint(), middle, atol=1e-6)
+    composite = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSliceCompositeNode")
+    assert composite.GetBackgroundVolumeID() == volume.GetID()
+    skeleton = bench.pose.GetNodeReference("FetalPose.SkeletonModel")
+    assert skeleton.GetDisplayNode().GetVisibility() and skeleton.GetDisplayNode().GetVisibility2D()
+
+
+def test_cancel_answers_within_half_a_second_and_leaves_the_last_pose(bench):
+    bench.volume()
+    bench.answer(mode="hang")
+    bench.ui.estimateButton.click()
+    bench.wait(lambda: bench.pose is not None)
+    start = time.perf_counter()
+    bench.ui.cancelButton.click()
+    assert time.perf_counter() - start < 0.5
+    assert bench.status == "Cancelled." and not bench.panel.logic.running
+    np.testing.assert_allclose(mrml.points_of(bench.pose), bench.truth + 3, atol=1e-6)
+    bench.assert_lengths_true()
+
+
+@pytest.mark.parametrize(
+    ("mode", "message"),
+    [("crash", "exit code 3"), ("killed", "memory"), ("nonsense", "unreadable"), ("failed", "looks like a fetus")],
+)
+def test_a_process_that_dies_is_a_message_and_the_next_run_works(bench, mode, message):
+    bench.volume()
+    bench.answer(mode=mode)
+    bench.estimate()
+    assert message in bench.status
+    bench.answer(mode="good")
+    bench.estimate()
+    np.testing.assert_allclose(mrml.points_of(bench.pose), bench.truth, atol=1e-6)
+
+
+def test_process_that_cannot_start_is_a_message(bench):
+    bench.volume()
+    bench.client.command = [str(bench.folder / "no-such-python")]
+    bench.estimate()
+    assert "cannot be started" in bench.status and bench.ui.estimateButton.enabled
+
+
+# --- volumes
+
+
+def test_no_volume_keeps_the_button_grey_and_says_why(bench):
+    assert not bench.ui.estimateButton.enabled
+    assert "Choose a volume" in bench.ui.estimateButton.toolTip
+
+
+@pytest.mark.parametrize(
+    ("array", "spacing", "message"),
+    [
+        (picture((1, 40, 40)), 1.0, "2D"),
+        (picture((12, 40, 40)), 1.0, "12 mm"),
+        (picture(), 50.0, "voxel spacing of 50"),
+        (np.full((40, 40, 40), 7, np.uint8), 1.0, "constant"),
+    ],
+)
+def test_volume_that_cannot_hold_a_fetus_is_refused(bench, array, spacing, message):
+    bench.volume(array, (spacing, spacing, spacing))
+    bench.ui.estimateButton.click()
+    assert message in bench.status and not bench.panel.logic.running
+
+
+def test_volume_under_a_non_linear_transform_is_refused(bench):
+    node = bench.volume()
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTransformNode", "Warp")
+    points = vtk.vtkPoints()
+    for corner in np.eye(4, 3):
+        points.InsertNextPoint(corner)
+    spline = vtk.vtkThinPlateSplineTransform()
+    spline.SetSourceLandmarks(points)
+    spline.SetTargetLandmarks(points)
+    transform.SetAndObserveTransformToParent(spline)
+    node.SetAndObserveTransformNodeID(transform.GetID())
+    bench.ui.estimateButton.click()
+    assert "non-linear transform 'Warp'" in bench.status
+
+
+def test_colour_label_maps_and_segmentations_are_not_offered(bench):
+    for kind in ("vtkMRMLVectorVolumeNode", "vtkMRMLLabelMapVolumeNode", "vtkMRMLSegmentationNode"):
+        slicer.mrmlScene.AddNewNodeByClass(kind)
+    assert bench.ui.inputSelector.nodeCount() == 0
+
+
+def test_geometry_that_the_importer_did_not_confirm_is_pointed_out(bench):
+    bench.volume(spacing=(0.5, 0.5, 0.5))
+    assert bench.ui.geometryLabel.text == ""
+    node = bench.volume(spacing=(1.0, 1.0, 1.0))
+    assert "exactly 1 mm" in bench.ui.geometryLabel.text
+    node.SetSpacing(0.4, 0.5, 0.6)
+    storage = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLVolumeArchetypeStorageNode")
+    storage.SetFileName("case.vol")
+    node.SetAndObserveStorageNodeID(storage.GetID())
+    bench.volume()
+    bench.ui.inputSelector.setCurrentNode(node)
+    assert "0.4, 0.5, 0.6 mm" in bench.ui.geometryLabel.text
+
+
+def test_mirrored_volume_is_mirrored_for_the_network_and_its_pose_mirrored_back(bench):
+    bench.volume()
+    bench.ui.mirroredCheckBox.checked = True
+    bench.estimate()
+    matrix = np.array(bench.requests()[-1]["ijk_to_ras"])
+    assert np.linalg.det(matrix[:3, :3]) < 0
+    np.testing.assert_allclose(matrix @ [19.5, 19.5, 19.5, 1], [39, 39, 39, 1])  # its middle stays in place
+    np.testing.assert_allclose(mrml.points_of(bench.pose), bench.truth * [-1, 1, 1] + [78, 0, 0], atol=1e-6)
+
+
+# --- asking
+
+
+def test_fetus_outside_10_to_14_weeks_asks_before_it_answers(bench):
+    bench.volume()
+    bench.answer(points=(2 * bench.truth).tolist())
+    bench.dialogs.answer = False
+    bench.estimate()
+    assert len(bench.dialogs.asked) == 1 and "10 to 14 weeks" in bench.dialogs.asked[0]
+    assert bench.pose is None and bench.status == "Cancelled."
+    bench.dialogs.answer = True
+    bench.estimate()
+    np.testing.assert_allclose(mrml.points_of(bench.pose), 2 * bench.truth, atol=1e-6)
+    assert len(bench.dialogs.asked) == 2
+
+
+def test_first_click_asks_before_it_installs(bench):
+    bench.volume()
+    bench.installer.lacking = ["torch", "safetensors"]
+    bench.dialogs.answer = False
+    bench.ui.estimateButton.click()
+    assert bench.installer.installed == [] and not bench.panel.logic.running and "Nothing was installed" in bench.status
+    bench.dialogs.answer = True
+    bench.estimate()
+    assert bench.installer.installed == ["torch", "safetensors"] and bench.pose is not None
+    asked = len(bench.dialogs.asked)
+    bench.estimate()
+    assert len(bench.dialogs.asked) == asked  # once
+
+
+def test_installer_says_what_to_do_without_a_network(slicer_app, monkeypatch):
+    from FetalPoseLib.errors import FetalPoseError
+    from FetalPoseModuleLib.installer import Installer
+
+    def no_network(requirement):
+        raise RuntimeError("no route to host")
+
+    monkeypatch.setattr(slicer.util, "pip_install", no_network)
+    with pytest.raises(FetalPoseError, match="(?s)no route to host.*pip download.*--no-index"):
+        Installer().install(["safetensors"])
+    assert Installer().missing() == []  # here they are
+
+
+# --- the scene changes while it runs
+
+
+def start_slowly(bench):
+    bench.volume()
+    bench.answer(pause=0.2)
+    bench.ui.estimateButton.click()
+    bench.wait(lambda: bench.pose is not None)
+
+
+def assert_works_again(bench):
+    bench.answer(pause=0)
+    bench.volume()
+    bench.estimate()
+    np.testing.assert_allclose(mrml.points_of(bench.pose), bench.truth, atol=1e-6)
+    bench.assert_lengths_true()
+
+
+def test_scene_closed_while_it_runs(bench):
+    start_slowly(bench)
+    slicer.mrmlScene.Clear(0)
+    assert "scene was closed" in bench.status and not bench.panel.logic.running
+    assert bench.pose is None and bench.table == [""] * 15
+    assert_works_again(bench)
+
+
+@pytest.mark.parametrize("what", ["volume", "pose"])
+def test_volume_or_pose_deleted_while_it_runs(bench, what):
+    start_slowly(bench)
+    slicer.mrmlScene.RemoveNode(bench.pose if what == "pose" else bench.ui.inputSelector.currentNode())
+    bench.wait(lambda: not bench.panel.logic.running)
+    assert f"The {what} was deleted" in bench.status
+    assert_works_again(bench)
+
+
+def test_module_reloaded_or_application_quit_while_it_runs_ends_the_process(bench):
+    start_slowly(bench)
+    pid = bench.client.pid
+    bench.panel.cleanup()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    bench.panel = bench.make_panel()
+    assert_works_again(bench)
+
+
+def test_two_runs_in_a_row_renew_the_pose_but_never_a_corrected_one(bench):
+    first = bench.estimated()
+    assert bench.estimate() is first
+    first.SetNthControlPointPosition(5, 1.0, 2.0, 3.0)
+    second = bench.estimate()
+    assert second is not first
+    np.testing.assert_allclose(mrml.points_of(first)[5], [1, 2, 3])
+    np.testing.assert_allclose(mrml.points_of(second), bench.truth, atol=1e-6)
+
+
+def test_two_poses_in_one_scene_are_shown_and_kept_apart(bench):
+    first = bench.estimated()
+    second = bench.imported()
+    second.SetNthControlPointPosition(index("left_knee"), 0.0, 0.0, 0.0)
+    bench.assert_lengths_true()
+    bench.ui.poseSelector.setCurrentNode(first)
+    assert bench.pose is first and not bench.ui.undoButton.enabled
+    bench.assert_lengths_true()
+    first.SetNthControlPointPosition(index("left_knee"), 9.0, 9.0, 9.0)
+    bench.assert_lengths_true()
+    bench.ui.poseSelector.setCurrentNode(second)
+    assert bench.pose is second and bench.ui.undoButton.enabled
+
+
+# --- settings
+
+
+def test_settings_reach_the_network(bench):
+    bench.volume()
+    bench.ui.modelComboBox.currentText = "r4"
+    bench.ui.spacingComboBox.currentText = "1.25"
+    bench.ui.iterationsSpinBox.value = 3
+    bench.ui.neighboursSpinBox.value = 5
+    bench.estimate()
+    request = bench.requests()[-1]
+    assert [request[name] for name in ("model", "spacing", "iterations", "k", "device")] == ["r4", 1.25, 3, 5, "auto"]
+
+
+def test_device_and_weights_belong_to_the_machine(bench):
+    bench.panel.enter()
+    bench.wait(lambda: bench.ui.deviceComboBox.count > 1)
+    assert bench.ui.deviceComboBox.itemText(1) == "Test GPU, 8.0 GB free"
+    bench.ui.deviceComboBox.currentIndex = 1
+    bench.ui.weightsEdit.currentPath = str(bench.folder / "mine.safetensors")
+    slicer.mrmlScene.Clear(0)
+    bench.panel.cleanup()
+    bench.panel = bench.make_panel()
+    assert bench.panel.machine.weights == str(bench.folder / "mine.safetensors")
+    bench.panel.enter()
+    bench.wait(lambda: bench.ui.deviceComboBox.count > 1)
+    assert bench.panel.machine.device == "cuda"
+
+
+def test_saved_scene_brings_back_volume_pose_settings_and_live_lengths(bench):
+    bench.volume()
+    bench.ui.iterationsSpinBox.value = 4
+    bench.ui.mirroredCheckBox.checked = True
+    bench.estimate()
+    folder = bench.folder / "scene"
+    folder.mkdir()
+    for kind, storage, suffix in (
+        ("vtkMRMLScalarVolumeNode", "vtkMRMLVolumeArchetypeStorageNode", ".nrrd"),
+        ("vtkMRMLMarkupsFiducialNode", "vtkMRMLMarkupsJsonStorageNode", ".mrk.json"),
+        ("vtkMRMLModelNode", "vtkMRMLModelStorageNode", ".vtk"),
+    ):
+        for i in range(slicer.mrmlScene.GetNumberOfNodesByClass(kind)):
+            node = slicer.mrmlScene.GetNthNodeByClass(i, kind)
+            if node.GetSaveWithScene() and not node.GetName().endswith("Volume Slice"):
+                node.SetAndObserveStorageNodeID(slicer.mrmlScene.AddNewNodeByClass(storage).GetID())
+                node.GetStorageNode().SetFileName(str(folder / f"{node.GetID()}{suffix}"))
+                assert node.GetStorageNode().WriteData(node)
+    slicer.mrmlScene.SetRootDirectory(str(folder))
+    slicer.mrmlScene.SetURL(str(folder / "scene.mrml"))
+    assert slicer.mrmlScene.Commit()
+    slicer.mrmlScene.Clear(0)
+    assert bench.pose is None and bench.ui.iterationsSpinBox.value == 6
+    slicer.mrmlScene.SetURL(str(folder / "scene.mrml"))
+    assert slicer.mrmlScene.Connect()
+    assert bench.ui.inputSelector.currentNode() is not None and bench.pose is not None
+    assert bench.ui.iterationsSpinBox.value == 4 and bench.ui.mirroredCheckBox.checked
+    bench.assert_lengths_true()
+    bench.pose.SetNthControlPointPosition(0, 500.0, 0.0, 0.0)
+    bench.assert_lengths_true()
+    skeleton = bench.pose.GetNodeReference("FetalPose.SkeletonModel")
+    assert skeleton.GetPolyData().GetBounds()[1] == pytest.approx(500, abs=1)
