@@ -300,8 +300,8 @@ def _warnings(points: np.ndarray, confidence: np.ndarray) -> list[str]:
         return found
     if confidence.mean() < SURE:
         found.append(
-            f"The model is unsure of this pose: the mean confidence is {confidence.mean():.2f}, where {SURE:g} and more "
-            "is usual. Is the whole fetus in the volume? Check every landmark."
+            f"The model is unsure of this pose: the mean confidence is {confidence.mean():.2f}, where {SURE:g} and "
+            "more is usual. Is the whole fetus in the volume? Check every landmark."
         )
     frame = _frame(points)
     crl = np.nan if frame is None else frame.size / TRUNK_TO_CRL

@@ -158,7 +158,8 @@ def test_small_numbers_are_not_rounded_away(tmp_path):
     assert report.markdown(rows).splitlines()[-1] == "| 0.00025 | 1.23 | - | 10 |"
     report.Folder(tmp_path, [HEADER]).csv("table.csv", rows)
     head, *table = (tmp_path / "table.csv").read_text().splitlines()
-    assert head.startswith("# Written by 'fetalpose benchmark accuracy --split test', FetalPose ") and "model made-up" in head
+    assert head.startswith("# Written by 'fetalpose benchmark accuracy --split test', FetalPose ")
+    assert "model made-up" in head
     assert table == ["lr,error,found,k", "0.00025,1.23457,,10"]
 
 

@@ -5,6 +5,7 @@
   memory       what gradient checkpointing saves
   speed        seconds of each stage of an estimate, cold and warm
   simulator    seconds of a simulated volume
+  pictures     the README's, from the records of accuracy, into the folder Documentation
   all          all of these
 
   fetalpose benchmark accuracy
@@ -21,7 +22,7 @@ from pathlib import Path
 from FetalPoseLib.cli.estimate import add_estimator_arguments
 from FetalPoseLib.errors import FetalPoseError
 
-_WHAT = ("accuracy", "refinement", "memory", "speed", "simulator")
+_WHAT = ("pictures", "accuracy", "refinement", "memory", "speed", "simulator")
 _SPLITS = ("validation", "test", "shifted")
 
 
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     parts = {"accuracy": _accuracy, "refinement": _refinement, "memory": _memory, "speed": _speed}
-    parts["simulator"] = _simulator
+    parts |= {"simulator": _simulator, "pictures": _pictures}
     for what in reversed(_WHAT) if args.what == "all" else (args.what,):  # the short ones first
         parts[what](args)
     print(f"wrote the results into {args.output}")
@@ -111,6 +112,14 @@ def _simulator(args) -> None:
     from FetalPoseLib.benchmark.report import markdown
 
     print(markdown(simulator.measure(args.output, volumes=min(args.subjects or 4, 24))))
+
+
+def _pictures(args) -> None:
+    from FetalPoseLib.benchmark.pictures import draw_all
+    from FetalPoseLib.benchmark.report import make_folder
+
+    records = args.output / f"accuracy_{Path(args.model).stem}_validation.jsonl"
+    draw_all(records, make_folder(Path("Documentation")))
 
 
 def _estimator(args):

@@ -1,4 +1,4 @@
-"""The pictures of the README: what the simulator makes, and a pose before and after refinement."""
+"""The pictures of the README: what the simulator makes, and the best and the worst that refinement does."""
 
 from __future__ import annotations
 
@@ -8,13 +8,35 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from FetalPoseLib.benchmark.cases import BenchmarkCase, open_case
+from FetalPoseLib.benchmark.records import read_records
+from FetalPoseLib.benchmark.tables import Run
+from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.fetal_frame import FetalFrame
 from FetalPoseLib.files import replacing
 from FetalPoseLib.geometry import resample
-from FetalPoseLib.simulation.datasets import Case
+from FetalPoseLib.simulation.datasets import Case, simulate_subject
 from FetalPoseLib.skeleton import load_skeleton
 
 PIXEL_MM = 0.4
+SAMPLE_SEED = 1000029  # of the bundled sample volume: `fetalpose simulate --seed 1000029`
+
+
+def draw_all(records: Path, output: Path) -> None:
+    """Write simulated.png, refinement_best.png and refinement_worst.png into ``output``.
+
+    The refinement's are the validation subjects whose error it lowers and raises most, by the records of ``fetalpose
+    benchmark accuracy``; FetalPoseError if these are missing.
+    """
+    draw_simulated(output / "simulated.png", simulate_subject(SAMPLE_SEED, 0.5))
+    if not records.exists():
+        raise FetalPoseError(f"There are no records {records}. Run 'fetalpose benchmark accuracy' first.")
+    run = Run(*read_records(records))
+    before, after = (np.nanmean(run.errors(stage), axis=1) for stage in ("unrefined", "refined"))
+    for name, row in (("best", np.argmin(after - before)), ("worst", np.argmax(after - before))):
+        case = open_case("validation", int(run.rows[row]["name"].split("-")[1]))
+        poses = (run.poses(stage)[row] for stage in ("unrefined", "refined"))
+        draw_refinement(output / f"refinement_{name}.png", case, *poses)
 
 
 def draw_simulated(path: Path, case: Case) -> None:
@@ -38,21 +60,23 @@ def draw_simulated(path: Path, case: Case) -> None:
         figure.savefig(temporary, dpi=80, facecolor="black")
 
 
-def draw_refinement(path: Path, case: Case, unrefined: np.ndarray, refined: np.ndarray) -> None:
+def draw_refinement(path: Path, case: BenchmarkCase, unrefined: np.ndarray, refined: np.ndarray) -> None:
     """Truth, detection and refined pose over the fetus, from its front and its right side; mean errors in the
     titles."""
-    frame = FetalFrame.from_landmarks(case.landmarks)
+    frame = FetalFrame.from_landmarks(case.body)
     grid = frame.grid((-1.5, -0.7, -1.6), (1.5, 1.5, 1.6), frame.size / PIXEL_MM, multiple=1)
     image = resample(case.volume, grid).numpy()
     figure = _figure(14, 10)
-    poses = (("truth", case.landmarks), ("detected", unrefined), ("refined", refined))
+    poses = (("truth", case.body), ("detected", unrefined), ("refined", refined))
     for column, (name, points) in enumerate(poses):
-        errors = np.linalg.norm(points - case.landmarks, axis=1)
-        title = name if name == "truth" else f"{name}: {np.nanmean(errors):.2f} mm from truth"
+        errors = np.linalg.norm(points - case.body, axis=1)
+        title = f"{case.name}: truth" if name == "truth" else f"{name}: {np.nanmean(errors):.2f} mm from truth"
         voxels = grid.to_voxel(points)
         for row, (along, across, up) in enumerate(((1, 0, 2), (0, 1, 2))):
             axes = _panel(figure, 2, 3, 3 * row + column + 1, title if row == 0 else "")
-            axes.imshow(image.max(axis=2 - along), cmap="gray", origin="lower")
+            reach = grid.to_voxel(case.body)[:, along]  # the brightest echoes, no deeper than the fetus
+            slab = np.moveaxis(image, 2 - along, 0)[max(int(reach.min()), 0) : int(reach.max()) + 1]
+            axes.imshow(slab.max(axis=0), cmap="gray", origin="lower")
             for segment in load_skeleton().segments:
                 ends = voxels[[segment.start, segment.end]]
                 axes.plot(ends[:, across], ends[:, up], color=segment.color, linewidth=3, marker="o", markersize=4)

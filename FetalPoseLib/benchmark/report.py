@@ -84,7 +84,8 @@ class Folder:
 
     def csv(self, name: str, rows: Sequence[dict]) -> None:
         with replacing(self.path / name) as temporary:
-            write_csv(temporary, [{k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in r.items()} for r in rows])
+            short = [{k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in row.items()} for row in rows]
+            write_csv(temporary, short)
             head = "".join(f"# {line}\n" for line in self.origins)
             temporary.write_text(head + temporary.read_text(encoding="utf-8"), encoding="utf-8")
 

@@ -27,8 +27,8 @@ Recipes
   shipped      also weighs the maps' peaks, warms up, lowers the learning rate at the end, averages the weights, and
                computes in bfloat16 where the processor can; of the bundled weights, the default of fetal-frame
 
-Time: 'fetal-frame' takes two to three hours on two CPU cores, most of it beside the simulation of a few hundred fetuses
-(half a minute each and core). 'r4' and 'gcp' are for a GPU; on a CPU take --input-stride 2.
+Time: 'fetal-frame' takes two to three hours on two CPU cores, while these simulate some 400 fetuses
+(5 to 30 seconds each). 'r4' and 'gcp' are for a GPU; on a CPU take --input-stride 2.
 
 Stopping: Ctrl-C ends after the step in hand, and the same command goes on from there. All that is needed lies in
 --folder: the cases, and for each network state.pt, best.pt (least error on validation) and log.jsonl, a line for each
@@ -274,6 +274,8 @@ def _write_library(args, cases: list[Path]) -> None:
 def _wait(simulation, count: int) -> None:
     from tqdm import tqdm
 
+    if not count:
+        return
     with tqdm(total=count, desc=f"simulating {simulation.folder.name}", unit="case", file=sys.stderr) as bar:
         simulation.wait_for(count, lambda done: bar.update(min(done, count) - bar.n))
 

@@ -44,7 +44,8 @@ def export_model(passes: Mapping[str, Path], output: str | Path, *, precision: s
     for name, folder in passes.items():
         state = _read(folder, "state.pt", name)
         rows = [json.loads(line) for line in _lines(folder / "log.jsonl")]
-        best = min((row for row in rows if math.isfinite(row.get("mean_mm", math.nan))), key=lambda row: row["mean_mm"], default=None)
+        measured = [row for row in rows if math.isfinite(row.get("mean_mm", math.nan))]
+        best = min(measured, key=lambda row: row["mean_mm"], default=None)
         weights = _read(folder, "best.pt", name) if best else state["average"]
         tensors |= {f"{name}.{key}": value for key, value in weights.items()}
         task = Task(**state["task"]).metadata()
