@@ -16,10 +16,6 @@ from FetalPoseLib.benchmark.report import origin
 from FetalPoseLib.cli import main
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.geometry import Volume
-from FetalPoseLib.network import LandmarkNet
-from FetalPoseLib.pose_library import PoseLibrary
-from FetalPoseLib.training.tasks import make_task
-from FetalPoseLib.weights import save_model
 
 SPACING = 4.0
 MM = np.array([1.0, 0.0, 0.0])
@@ -277,23 +273,13 @@ def test_stages_of_an_estimate_and_their_warm_median():
 
 
 def test_the_real_estimator_under_observation(cases, tmp_path):
-    torch.manual_seed(0)
-    nets, tasks = {}, {"locate": make_task("locate", 6.0), "detect": make_task("detect", 6.0)}
-    for name, task in tasks.items():
-        nets[name] = LandmarkNet(out_channels=task.channels, width=2, levels=2)
-        torch.nn.init.constant_(nets[name].ascent[-1][-1].bias, 1.0)  # something is seen everywhere
-    about = {name: {"network": net.config(), "task": tasks[name].metadata()} for name, net in nets.items()}
-    about["detect"]["task"]["voxels_per_size"] = 8
-    state = {f"{name}.{key}": value for name, net in nets.items() for key, value in net.state_dict().items()}
-    save_model(tmp_path / "random.safetensors", state, {"networks": about})
-    estimator = Observed(tmp_path / "random.safetensors", "cpu", PoseLibrary([body(i) for i in range(4)]))
-
+    estimator = Observed("fetal-frame", "cpu")
     case = open_case("fresh", 0, spacing=SPACING, folder=cases)
     found = trace(estimator, case.volume, iterations=1)
     assert found["failure"] is None and len(found["steps"]) == 2
     seconds = found["seconds"]
     assert seconds["locate"] + seconds["detect"] == pytest.approx(seconds["first_pose"], abs=0.003)
-    assert len(accuracy.frame_errors(estimator, case.body)) in (1, 2)
+    assert 1 <= len(accuracy.frame_errors(estimator, case.body)) <= 3
     again = trace(estimator, case.volume, iterations=1)  # the look at the same volume is kept
     assert again["steps"] == found["steps"] and again["seconds"]["locate"] is None
 

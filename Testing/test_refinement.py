@@ -16,6 +16,7 @@ from FetalPoseLib.loss import heatmap_loss
 from FetalPoseLib.network import LandmarkNet, set_normalisation
 from FetalPoseLib.pose_library import PoseLibrary, label_proxy
 from FetalPoseLib.refinement import Refinement
+from FetalPoseLib.skeleton import load_skeleton
 
 GRID = Grid((24, 26, 28), np.diag([2.5, 2.5, 2.5, 1.0]))
 SIGMA = 1.5
@@ -206,9 +207,24 @@ def test_a_fixed_point_is_what_the_detector_learns(body, library):
     net = PaintedNet((body, 0.8))
     fixed = {WRIST: GRID.to_world([12, 12, 12])}
     steps = Refinement(net, library, grid=GRID, sigma=SIGMA, lr=0.05, iterations=1, fixed=fixed)
-    proxy = steps._proxy(*steps._support_set(steps._pose(net.maps[0])[0]), "cpu")
+    proxy = steps._proxy(*steps._support_set(*steps._pose(net.maps[0])), "cpu")
     np.testing.assert_allclose(decode(proxy)[0][WRIST], [12, 12, 12], atol=0.05)
     assert proxy[WRIST].max() == pytest.approx(1.0)
+
+
+def test_a_trusted_landmark_holds_while_an_unsure_one_follows_the_atlases(body):
+    """The library knows one body, whose wrists are elsewhere: only the wrist seen dimly is drawn to it."""
+    atlas = body.copy()
+    other = load_skeleton().index("right_wrist")
+    atlas[[WRIST, other]] += [0.0, 6.0, 0.0]
+    net = PaintedNet((body, 0.9))
+    net.maps.data[0, WRIST] *= 0.2
+    pose, confidence = body, np.where(np.arange(16) == WRIST, 0.2, 0.9)
+    for trust, held in ((None, False), (0.5, True)):
+        steps = Refinement(net, PoseLibrary([atlas]), grid=GRID, sigma=SIGMA, trust=trust)
+        aligned, _ = steps._support_set(pose, confidence)
+        assert np.allclose(aligned[0, other], body[other]) == held
+        assert np.linalg.norm(aligned[0, WRIST] - body[WRIST]) > 4
 
 
 def test_weighting_by_residual_favours_the_best_atlas(body, library):
