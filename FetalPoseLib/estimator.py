@@ -128,9 +128,9 @@ class Estimator:
         self.refinement = dict(HOLDING if refinement is None else refinement)
 
     def estimate(self, volume: Volume, *, iterations: int = 6, progress: Callable[[Progress], None] | None = None,
-                 fixed: Mapping[int, np.ndarray] | None = None) -> Estimate:
+                 fixed: Mapping[int, np.ndarray] | None = None, start: np.ndarray | None = None) -> Estimate:
         """Run to the end; ``progress`` is called with every `Progress`. Arguments and errors as for `run`."""
-        steps = self.run(volume, iterations=iterations, fixed=fixed)
+        steps = self.run(volume, iterations=iterations, fixed=fixed, start=start)
         while True:
             try:
                 event = next(steps)
@@ -139,7 +139,8 @@ class Estimator:
             if progress is not None:
                 progress(event)
 
-    def run(self, volume: Volume, *, iterations: int = 6, fixed: Mapping[int, np.ndarray] | None = None):
+    def run(self, volume: Volume, *, iterations: int = 6, fixed: Mapping[int, np.ndarray] | None = None,
+            start: np.ndarray | None = None):
         """Yield `Progress` after every stage and iteration; the generator's value is the `Estimate`. Close it to
         cancel.
 
@@ -147,6 +148,7 @@ class Estimator:
         ----------
         iterations : steps of refinement; 0 for the bare detection.
         fixed : landmark index (0-based) to (3,) RAS mm: points that a person has placed.
+        start : (16, 3) RAS mm, a pose that a person has looked at; where its trunk is set, pass 1 is left out.
 
         Raises
         ------
@@ -154,7 +156,7 @@ class Estimator:
             The volume is too small, holds no picture, or nothing in it looks like a fetus.
         """
         yield Progress("locate", 0, iterations, None, None, "Looking for the fetus")
-        view = self._look(volume)
+        view = self._look(volume, None if start is None else _frame(start))
         unrefined = self._seen(view, view.points, view.confidence)
         points, confidence = view.points, view.confidence
         yield Progress("detect", 0, iterations, unrefined, confidence, "First pose")
@@ -174,14 +176,14 @@ class Estimator:
 
     # looking
 
-    def _look(self, volume: Volume) -> _View:
-        """The finished view of the volume, in which its pose was read and in which it may be refined."""
+    def _look(self, volume: Volume, frame: FetalFrame | None = None) -> _View:
+        """The finished view of the volume, in which its pose was read and may be refined; ``frame`` replaces pass 1."""
         main = self._main
         grid = _checked_grid(volume, main.task["spacing_mm"])
         image = normalise_intensity(resample(volume, grid, device=self.device))
         if "locate" not in self.networks:
             return self._view(main, image, grid)
-        view = self._best_view(self._readings(image, grid), image, grid)
+        view = self._best_view([frame] if frame is not None else self._readings(image, grid), image, grid)
         better = _frame(view.points)
         return view if better is None else max(view, self._view_in(better, image, grid), key=_certainty)
 

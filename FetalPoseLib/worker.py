@@ -131,8 +131,10 @@ class Server:
     def _attempt(self, number: int, request: dict, volume, warnings: list[str]) -> None:
         estimator = _arranged(self.open(number, request), request)
         fixed = {int(landmark): np.array(point) for landmark, point in request["fixed"].items()}
+        start = None if request["start"] is None else points_of_rows(request["start"])
+        run = estimator.run(volume, iterations=request["iterations"], fixed=fixed, start=start)
         clock = Clock()
-        with contextlib.closing(estimator.run(volume, iterations=request["iterations"], fixed=fixed)) as steps:
+        with contextlib.closing(run) as steps:
             while True:
                 try:
                     step = next(steps)
@@ -185,15 +187,12 @@ def _known(points: np.ndarray | None, confidence: np.ndarray | None, fixed: dict
 
 
 def _arranged(estimator, request: dict):
-    """A copy of the `Estimator`, on the same networks, with the request's spacing, library, K and start."""
+    """A copy of the `Estimator`, on the same networks, with the request's spacing, library and K."""
     arranged = copy.copy(estimator)
     arranged.name = Path(estimator.name).name  # for the provenance, which shall not tell the user's folders
     arranged.refinement = {**estimator.refinement, "k": request["k"]}
     arranged.library = _library(estimator.library, request["libraries"])
     arranged.networks = {name: _network(estimator, name, request) for name in estimator.networks}
-    frame = None if request["start"] is None else _frame(points_of_rows(request["start"]))
-    if frame is not None:
-        arranged._readings = lambda *_: [frame]  # a person has seen where the fetus lies
     return arranged
 
 
@@ -228,16 +227,6 @@ def _library(bundled, paths: list[str]):
         return bundled
     names = [name for library in (bundled, *own) for name in library.names]
     return PoseLibrary(np.concatenate([library.poses for library in (bundled, *own)]), names)
-
-
-def _frame(points: np.ndarray):
-    """The frame of a pose, None if its trunk is not set."""
-    from FetalPoseLib.fetal_frame import FetalFrame
-
-    try:
-        return FetalFrame.from_landmarks(points)
-    except FetalPoseError:
-        return None
 
 
 # --- the machine

@@ -11,7 +11,7 @@ LIBRARY = Path(__file__).resolve().parent.parent / "FetalPoseLib"
 MODULES = sorted(LIBRARY.rglob("*.py"))
 
 TRAINING_SIDE = {"simulation", "training", "benchmark"}
-ABOVE = {"cli", "worker", "scene", "estimator"}  # what the parts below the estimator must not know
+ABOVE = {"cli", "worker", "worker_client", "scene", "estimator"}  # what the parts below the estimator must not know
 BELOW = {
     *("errors", "files", "resources", "skeleton", "geometry", "fetal_frame", "heatmap", "network", "pose_library"),
     *("refinement", "locator", "loss", "measurements", "metrics", "plausibility", "weights"),

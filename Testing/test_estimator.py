@@ -131,6 +131,12 @@ def test_closing_the_generator_cancels(estimator, case):
         next(run)
 
 
+def test_a_pose_to_start_from_takes_the_place_of_pass_1(estimator, case, detected, monkeypatch):
+    monkeypatch.setattr(estimator, "_readings", lambda *_: pytest.fail("pass 1 has run"))
+    found = estimator.estimate(case.volume, iterations=0, start=detected.points)
+    assert np.nanmedian(distance(found.points, detected.points)) < 0.5
+
+
 def test_a_fixed_landmark_stays_where_it_was_put(estimator, case, detected):
     there = detected.points[9] + 3.0
     found = estimator.estimate(case.volume, iterations=1, fixed={9: there})

@@ -19,10 +19,10 @@ class Observed(Estimator):
     frames: list[FetalFrame] = []
     located_at: float | None = None
 
-    def _look(self, volume: Volume):
+    def _look(self, volume: Volume, frame: FetalFrame | None = None):
         if volume is not self._volume:  # many ways to refine one volume need one look at it
             self.frames, self.located_at = [], None
-            self._volume, self._seen_view = volume, super()._look(volume)
+            self._volume, self._seen_view = volume, super()._look(volume, frame)
         return self._seen_view
 
     def _readings(self, *args):
