@@ -19,7 +19,8 @@ from FetalPoseLib.skeleton import load_skeleton
 UNSURE = 0.35  # confidence below which a landmark should be checked
 TOO_FAR = 4.0  # standard deviations of a length: of the library's bodies, and of placing its ends
 PLACING_MM = 1.2  # how exactly two ends are placed, in their distance
-SIDE_RATIO = 1.4  # of a segment to its partner
+SIDE_RATIO = 1.25  # of a segment to its partner, which in all known bodies is as long
+SIDE_MM = 3.5  # and their difference: three times the error of placing two ends
 EXCHANGED = 0.6  # misfit with the sides exchanged over misfit as they are
 TRUNK_TO_CRL = 0.486  # spinal column from C7-T1 to sacrum over crown-rump length, mean of the simulated bodies
 CRL_RANGE = (31.0, 90.0)  # mm: 10 to 14 weeks
@@ -132,7 +133,7 @@ def _uneven_sides(points: np.ndarray) -> list[Doubt]:
             continue
         left = names.index("left_" + name.removeprefix("right_"))
         longer, shorter = max(lengths[left], lengths[right]), min(lengths[left], lengths[right])
-        if longer > SIDE_RATIO * shorter and longer - shorter > TOO_FAR * PLACING_MM:
+        if longer > SIDE_RATIO * shorter and longer - shorter > SIDE_MM:
             what = _words(name.removeprefix("right_"))
             ends = {end for i in (left, right) for end in (skeleton.segments[i].start, skeleton.segments[i].end)}
             both = f"left {lengths[left]:.1f} mm, right {lengths[right]:.1f} mm"

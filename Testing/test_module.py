@@ -269,6 +269,17 @@ def test_two_poses_in_one_scene_are_shown_and_kept_apart(bench):
     assert bench.pose is second and bench.ui.undoButton.enabled
 
 
+def test_pose_is_chosen_when_its_run_ends_while_another_module_is_open(bench):
+    bench.volume()
+    bench.answer(pause=0.05)
+    bench.ui.estimateButton.click()
+    bench.panel.exit()
+    bench.wait(lambda: not bench.panel.logic.running)
+    bench.panel.enter()
+    assert bench.pose is not None and bench.ui.poseSelector.currentNode() is bench.pose
+    bench.assert_lengths_true()
+
+
 # --- settings
 
 
@@ -281,6 +292,17 @@ def test_settings_reach_the_network(bench):
     bench.estimate()
     request = bench.requests()[-1]
     assert [request[name] for name in ("model", "spacing", "iterations", "k", "device")] == ["r4", 1.25, 3, 5, "auto"]
+
+
+def test_panel_that_was_left_no_longer_writes_the_parameters(bench):
+    parameters = bench.panel.logic.getParameterNode()
+    bench.ui.iterationsSpinBox.value = 3
+    assert parameters.iterations == 3
+    bench.panel.exit()
+    bench.ui.iterationsSpinBox.value = 5
+    assert parameters.iterations == 3
+    bench.panel.enter()
+    assert bench.ui.iterationsSpinBox.value == 3
 
 
 def test_device_and_weights_belong_to_the_machine(bench):

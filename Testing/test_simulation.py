@@ -387,6 +387,11 @@ def test_moving_a_body_keeps_it_right_handed(bodies):
         assert after == pytest.approx(before)
         for name, bone in moved.bones.items():
             assert bone.start - moved.landmarks[7] == pytest.approx(turn @ (body.bones[name].start - body.landmarks[7]))
+            assert bone.rotation == pytest.approx(turn @ body.bones[name].rotation)
+            assert bone.start - bone.end == pytest.approx(np.linalg.norm(bone.start - bone.end) * bone.rotation[:, 2])
+        for (position, frame), (old, old_frame) in zip(moved.vertebrae, body.vertebrae, strict=True):
+            assert position == pytest.approx(turn @ old + shift) and frame == pytest.approx(turn @ old_frame)
+        assert moved.head == pytest.approx(turn @ body.head)
         found = FetalFrame.from_landmarks(moved.landmarks).rotation
         assert found == pytest.approx(turn @ FetalFrame.from_landmarks(body.landmarks).rotation)
 

@@ -107,7 +107,9 @@ class FetalPoseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._parameters is not None:
             return
         self._parameters = self.logic.getParameterNode()
-        self._bindings = self._parameters.connectGui(self.ui)
+        widgets = {widget.property("SlicerParameterName"): widget for widget in vars(self.ui).values()}
+        widgets = {name: widget for name, widget in widgets.items() if name}
+        self._bindings = self._parameters.connectParametersToGui(widgets)  # connectGui returns no tag to let go by
         self.addObserver(self._parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParameters)
         if self._parameters.inputVolume is None:
             self._parameters.inputVolume = firstVolume()
@@ -287,8 +289,8 @@ class FetalPoseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._say(f"{message}{left}")
 
     def _onPose(self, node) -> None:
-        if self._parameters is not None:
-            self._parameters.pose = node
+        parameters = self._parameters or self.logic.getParameterNode()  # another module may be open by now
+        parameters.pose = node
 
     def _onFinished(self, node, warnings) -> None:
         self._stopped(" ".join(warnings) or _("Done. Check the landmarks; drag what is wrong."), error=bool(warnings))

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import sys
+import tempfile
 import types
 from pathlib import Path
 
@@ -43,6 +44,8 @@ class Application(QApplication):
         self.setOrganizationName("FetalPose")
         self.setApplicationName("SlicerHost")  # settings of their own
         QSettings.setDefaultFormat(QSettings.IniFormat)
+        self._folder = tempfile.TemporaryDirectory()  # and of this run: tests side by side share nothing
+        QSettings.setPath(QSettings.IniFormat, QSettings.UserScope, self._folder.name)
         self._modules, self._layouts = ModuleManager(), LayoutManager()
         self._logic = slicer.vtkMRMLApplicationLogic()
         self._testing = True

@@ -45,7 +45,8 @@ def parameterNodeWrapper(cls):
         parameter = _Parameter(name, kind, annotations, getattr(cls, name, None))
         cls.allParameters[name] = parameter
         setattr(cls, name, property(lambda s, p=parameter: p.read(s), lambda s, v, p=parameter: p.write(s, v)))
-    for method in (_init, connectGui, disconnectGui, StartModify, EndModify, AddObserver, RemoveObserver):
+    binding = (connectGui, connectParametersToGui, disconnectGui)
+    for method in (_init, *binding, StartModify, EndModify, AddObserver, RemoveObserver):
         setattr(cls, "__init__" if method is _init else method.__name__, method)
     return cls
 
@@ -88,25 +89,32 @@ class _Parameter:
 
 
 def _init(self, parameterNode):
-    self.parameterNode, self._guis, self._updating = parameterNode, {}, False
+    self.parameterNode, self._guis, self._next_tag, self._updating = parameterNode, {}, 0, False
     for parameter in self.allParameters.values():
         if not parameter.is_node and not parameter.is_in(parameterNode):
             parameter.write(self, parameter.default)
 
 
-def connectGui(self, gui) -> int:
-    """Bind every widget of `gui` (from `childWidgetVariables`) with the property SlicerParameterName; returns a tag."""
-    bound = {}
-    for widget in vars(gui).values():
-        name = widget.property(PROPERTY)
-        if not name:
-            continue
+def connectGui(self, gui) -> None:
+    """Bind every widget of `gui` (from `childWidgetVariables`) with the property SlicerParameterName.
+
+    In Slicer 5.10, too, this returns nothing, so what it binds can never be let go of.
+    """
+    named = {widget.property(PROPERTY): widget for widget in vars(gui).values()}
+    connectParametersToGui(self, {name: widget for name, widget in named.items() if name})
+
+
+def connectParametersToGui(self, mapping: dict) -> int:
+    """Bind widgets to the parameters that are their keys; returns a tag for `disconnectGui`."""
+    for name in mapping:
         if name not in self.allParameters:
             raise ValueError(f"Cannot find a param with the given name: {name}")
-        bound[name] = connector = _connector(widget, self.allParameters[name])
+    bound = {name: _connector(widget, self.allParameters[name]) for name, widget in mapping.items()}
+    for name, connector in bound.items():
         connector.write(getattr(self, name))
         connector.connect(_to_parameter(self, name, connector))
-    tag = len(self._guis)
+    tag = self._next_tag
+    self._next_tag += 1
     observer = self.parameterNode.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: _to_gui(self, tag))
     self._guis[tag] = bound, observer
     return tag
