@@ -107,11 +107,16 @@ class Bench:
         self.client.poll()
         self.client.command = self.command()
 
-    def volume(self, array=None, spacing=(2.0, 2.0, 2.0)):
+    def volume(self, array=None, spacing=(2.0, 2.0, 2.0), file="volume.nrrd"):
+        """A volume in the scene, selected; as if read from ``file``, or by an importer that tells of none."""
         array = np.random.default_rng(0).integers(1, 255, (40, 40, 40), dtype=np.uint8) if array is None else array
         node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Volume")
         slicer.util.updateVolumeFromArray(node, array)
         node.SetSpacing(*spacing)
+        if file:
+            storage = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLVolumeArchetypeStorageNode")
+            storage.SetFileName(file)
+            node.SetAndObserveStorageNodeID(storage.GetID())
         self.ui.inputSelector.setCurrentNode(node)
         return node
 

@@ -136,15 +136,13 @@ def test_colour_label_maps_and_segmentations_are_not_offered(bench):
 def test_geometry_that_the_importer_did_not_confirm_is_pointed_out(bench):
     bench.volume(spacing=(0.5, 0.5, 0.5))
     assert bench.ui.geometryLabel.text == ""
-    node = bench.volume(spacing=(1.0, 1.0, 1.0))
+    bench.volume(spacing=(1.0, 1.0, 1.0))
     assert "exactly 1 mm" in bench.ui.geometryLabel.text
-    node.SetSpacing(0.4, 0.5, 0.6)
-    storage = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLVolumeArchetypeStorageNode")
-    storage.SetFileName("case.vol")
-    node.SetAndObserveStorageNodeID(storage.GetID())
-    bench.volume()
-    bench.ui.inputSelector.setCurrentNode(node)
-    assert "0.4, 0.5, 0.6 mm" in bench.ui.geometryLabel.text
+    for importer in ("case.vol", None):
+        bench.volume(spacing=(0.5, 0.5, 0.5))
+        assert bench.ui.geometryLabel.text == ""
+        bench.volume(spacing=(0.4, 0.5, 0.6), file=importer)
+        assert "0.4, 0.5, 0.6 mm" in bench.ui.geometryLabel.text
 
 
 def test_mirrored_volume_is_mirrored_for_the_network_and_its_pose_mirrored_back(bench):

@@ -509,11 +509,11 @@ def geometryWarning(volume) -> str:
     storage = volume.GetStorageNode()
     file = (storage.GetFileName() or "").lower() if storage is not None else ""
     spacing = ", ".join(f"{value:.3g}" for value in volume.GetSpacing())
-    if file.endswith(".vol"):
+    if not file or file.endswith(".vol"):  # SlicerHeart's importer of GE .vol files leaves no storage node
         return _(
-            "GE .vol files are read by an importer that does not confirm their geometry. Compare the spacing "
-            "({spacing} mm) with a distance that you know; if the fetus's left and right are exchanged, tick "
-            "'Volume is mirrored'."
+            "Nothing confirms this volume's geometry: it was computed, or read by an importer such as that of GE .vol "
+            "files. Compare the spacing ({spacing} mm) with a distance that you know; if the fetus's left and right "
+            "are exchanged, tick 'Volume is mirrored'."
         ).format(spacing=spacing)
     if tuple(volume.GetSpacing()) == (1.0, 1.0, 1.0):
         return _(

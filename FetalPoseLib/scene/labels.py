@@ -19,8 +19,12 @@ def show_lengths(node):
     """The vtkMRMLMarkupsFiducialNode that shows a pose's lengths in the views, made if there is none."""
     labels = node.GetNodeReference(LABELS_ROLE)
     if labels is None:
-        labels = node.GetScene().AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", f"{node.GetName()} lengths")
-        labels.SetHideFromEditors(True)
+        scene = node.GetScene()
+        labels = scene.CreateNodeByClass("vtkMRMLMarkupsFiducialNode")
+        labels.UnRegister(None)
+        labels.SetName(scene.GenerateUniqueName(f"{node.GetName()} lengths"))
+        labels.SetHideFromEditors(True)  # before it is in the scene, or the Data module lists it
+        scene.AddNode(labels)
         labels.SetSaveWithScene(False)
         labels.SetSelectable(False)
         labels.SetLocked(True)

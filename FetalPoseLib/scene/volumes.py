@@ -64,6 +64,8 @@ def read_volume(scene, path: str | Path):
     if not storage.ReadData(node) or node.GetImageData() is None:
         scene.RemoveNode(node)
         raise FetalPoseError(_reason(path, storage.GetUserMessages().GetAllMessagesAsString()))
+    scene.AddNode(storage)
+    node.SetAndObserveStorageNodeID(storage.GetID())  # as Slicer's own readers do: the node knows its file
     return node
 
 
