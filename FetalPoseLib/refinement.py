@@ -24,7 +24,7 @@ from FetalPoseLib.pose_library import PoseLibrary, label_proxy
 
 #: Options of `Refinement`: the paper's, and ours, chosen on validation subjects (`fetalpose benchmark refinement`).
 PAPER: dict = {}
-HOLDING: dict = {"trust": 0.5, "similarity": True, "lr": 1e-4}
+HOLDING: dict = {"trust": 0.2, "similarity": True, "lr": 1e-4}
 
 
 @dataclass(frozen=True, eq=False)
