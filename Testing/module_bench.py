@@ -44,7 +44,7 @@ class Installer:
     """Everything is there, unless a test says otherwise."""
 
     def __init__(self):
-        self.lacking, self.installed = [], []
+        self.lacking, self.installed, self.watch = [], [], lambda: None
 
     def missing(self):
         return self.lacking
@@ -53,7 +53,10 @@ class Installer:
         return f"Install {', '.join(missing)}?"
 
     def install(self, missing, say):
-        self.installed += missing
+        for name in missing:
+            say(f"Installing {name} ...")
+            self.watch()
+            self.installed.append(name)
         self.lacking = []
 
 

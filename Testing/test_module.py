@@ -178,7 +178,10 @@ def test_first_click_asks_before_it_installs(bench):
     bench.ui.estimateButton.click()
     assert bench.installer.installed == [] and not bench.panel.logic.running and "Nothing was installed" in bench.status
     bench.dialogs.answer = True
+    shown, bar = [], bench.ui.progressBar
+    bench.installer.watch = lambda: shown.append((bench.status, bar.value, bar.maximum))
     bench.estimate()
+    assert shown == [("Installing torch ...", 1, 3), ("Installing safetensors ...", 2, 3)]
     assert bench.installer.installed == ["torch", "safetensors"] and bench.pose is not None
     asked = len(bench.dialogs.asked)
     bench.estimate()
@@ -196,6 +199,14 @@ def test_installer_says_what_to_do_without_a_network(slicer_app, monkeypatch):
     with pytest.raises(FetalPoseError, match="(?s)no route to host.*pip download.*--no-index"):
         Installer().install(["safetensors"])
     assert Installer().missing() == []  # here they are
+
+
+def test_a_package_that_is_too_old_counts_as_missing(slicer_app, monkeypatch):
+    from FetalPoseModuleLib import installer
+
+    versions = {"torch": "2.3.1+cpu", "safetensors": "0.5", "scipy": "1.13.0"}
+    monkeypatch.setattr(installer.metadata, "version", versions.__getitem__)
+    assert installer.Installer().missing() == ["torch"]
 
 
 # --- the scene changes while it runs

@@ -1,6 +1,8 @@
 """What the network needs and Slicer does not bring: PyTorch, through the PyTorch extension, and safetensors, by pip."""
 
 import importlib.util
+import re
+from importlib import metadata
 
 import slicer
 from slicer.i18n import tr as _
@@ -14,7 +16,8 @@ class Installer:
     """Looks without importing, asks before it changes anything, and is not needed a second time."""
 
     def missing(self) -> list[str]:
-        return [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+        """The packages that are not there, or are older than the network's code needs."""
+        return [name for name, wanted in PACKAGES.items() if importlib.util.find_spec(name) is None or _old(wanted)]
 
     def question(self, missing: list[str]) -> str:
         return _(
@@ -58,3 +61,17 @@ class Installer:
         torch = PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=False, torchVersionRequirement=">=2.4")
         if torch is None:
             raise FetalPoseError(_("PyTorch was not installed. Open the module PyTorch Utils to install it."))
+
+
+def _old(requirement: str) -> bool:
+    """Whether the package of a requirement such as "torch>=2.4" is known to be older than that."""
+    name, least = requirement.split(">=")
+    try:
+        have = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return _numbers(have) < _numbers(least)
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.match(r"\d+(?:\.\d+)*", version)[0].split(".")]

@@ -239,9 +239,19 @@ class FetalPoseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if not self.dialogs.confirm(self.installer.question(missing)):
             self._say(_("Nothing was installed. Estimate Pose needs {names}.").format(names=", ".join(missing)))
             return False
-        self.installer.install(missing, self._sayNow)
+        bar = self.ui.progressBar
+        bar.maximum, bar.value, bar.visible = len(missing) + 1, 0, True
+        try:
+            self.installer.install(missing, self._installing)
+        finally:
+            bar.visible = False
         self._say(_("Installed."))
         return True
+
+    def _installing(self, message: str) -> None:
+        """A package is on its way; Slicer shows pip's own lines in its Python console meanwhile."""
+        self.ui.progressBar.value += 1
+        self._sayNow(message)
 
     def onCancel(self) -> None:
         self.logic.cancel()
