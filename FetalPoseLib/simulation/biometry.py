@@ -9,8 +9,9 @@ Sources
 -------
 CRL : Papageorghiou et al., Ultrasound Obstet Gynecol 2014;44:641-648 (INTERGROWTH-21st), 9 to 14 weeks, mean and SD as
     functions of gestational age in days.
-BPD, OFD, AC, femur, humerus : weekly medians at 11 to 14 weeks, with 2 SD, as tabulated in
-    http://www.rojin.hofstede.nl/groeicurve.htm; 10 weeks is a linear continuation. The range at these ages agrees with
+BPD, OFD, AC, femur, humerus : after the weekly medians at 11 to 14 weeks, with 2 SD, tabulated in whole mm in
+    http://www.rojin.hofstede.nl/groeicurve.htm: within 1 mm of it, because growth from week to week is smoothed, and
+    with one SD relative to the median for all weeks. 10 weeks is a continuation. The range at these ages agrees with
     von Kaisenberg et al., Ultrasound Obstet Gynecol 2002;20:564-574 (11 to 14 weeks, transabdominal).
 Tibia, ulna : ratios to femur and humerus, after the limb charts of Chitty and Altman, BJOG 2002;109:919-929.
 Cartilage : reasoned, not charted. At 10 weeks about half of a femur is bone, at 14 weeks about four fifths.
@@ -114,7 +115,7 @@ def draw_biometry(rng: np.random.Generator, *, weeks: float | None = None, size_
     Parameters
     ----------
     weeks : gestational age, 10 to 14; uniform if None.
-    size_z : z-score of overall size that all measures share; standard normal, cut at 2, if None.
+    size_z : z-score of the size that all measures share; standard normal, clipped to -2..2, if None.
     """
     weeks = float(rng.uniform(10.0, 14.0)) if weeks is None else weeks
     size_z = float(np.clip(rng.normal(), -2, 2)) if size_z is None else size_z

@@ -2,8 +2,8 @@
 
 Sim-152 is the fixed benchmark, after the paper's 152 volumes (section 3): 100 ``train`` and 52 ``test`` subjects, with
 24 ``validation`` subjects for every choice, and 24 ``shifted`` ones that no training ever sees: a transvaginal probe,
-another gain, a dynamic range outside the training range, bodies two standard deviations off in size. ``fresh`` subjects
-are without end and share no seed with the others.
+another gain, a dynamic range outside the training range, bodies two standard deviations off in size, which is where
+training's sizes end. ``fresh`` subjects are without end and share no seed with the others.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ class Subject:
         return np.where(seen[:, None], self.body.landmarks, np.nan)
 
     def medium(self, *, device="cpu") -> Medium:
+        """What is scanned. It draws from the subject's generator: call it once, or a second mother is painted."""
         rng = np.random.default_rng(self.rng.integers(2**63))
         return build_medium(self.body, self.sac, self.probe, rng, device=device)
 

@@ -17,7 +17,8 @@ from FetalPoseLib.simulation.datasets import SPLITS, Case, simulate
 SPACING = 1.25  # mm
 PERCENTILES = (5, 25, 50, 75, 95)
 LANDMARK_TOLERANCE = 0.01  # mm
-GREY_TOLERANCE = 0.5  # grey levels of 255
+GREY_TOLERANCE = 0.05  # grey levels of 255; processors differ by 0.001, one decibel less of bone by 0.08
+PERCENTILE_TOLERANCE = 1.0  # a percentile of integers jumps by one
 #: The fixed subjects, by split.
 FROZEN = {split: count for split, (_, count) in SPLITS.items() if count is not None}
 
@@ -48,7 +49,7 @@ def differences(expected: dict, found: dict) -> list[str]:
         if gap > GREY_TOLERANCE:
             wrong.append(f"{key} off by {gap:.2f} grey levels")
     gap = np.abs(np.subtract(expected["percentiles"], found["percentiles"])).max()
-    if gap > 2 * GREY_TOLERANCE:  # a percentile of integers jumps by one
+    if gap > PERCENTILE_TOLERANCE:
         wrong.append(f"percentiles off by {gap:.2f} grey levels")
     for index, (a, b) in enumerate(zip(expected["landmarks"], found["landmarks"], strict=True), start=1):
         if (a is None) != (b is None) or (a is not None and np.abs(np.subtract(a, b)).max() > LANDMARK_TOLERANCE):
