@@ -3,29 +3,34 @@
 The default model, ``fetal-frame``, has two passes: pass 1 finds the fetus's own frame in the whole volume
 (`locator`), pass 2 looks closely at the fetus in that frame, twice, the second time in the frame that its own
 landmarks give. Models of the kind ``single-pass`` are the paper's: one network over the whole volume. Refinement
-(section 2.2) follows either.
+follows either: by `consensus`, or the paper's own (section 2.2, `refinement`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from FetalPoseLib import __version__
+from FetalPoseLib.consensus import Consensus, frame_of_look, heatmaps_turned, turn_of_look
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.fetal_frame import FetalFrame
 from FetalPoseLib.geometry import Grid, Volume, canonical_grid, normalise_intensity, resample, sample
 from FetalPoseLib.heatmap import decode
 from FetalPoseLib.locator import coarse_frames, distinct, mean_body, read_frames
 from FetalPoseLib.network import LandmarkNet, set_normalisation
+from FetalPoseLib.pictorial import LengthPrior
 from FetalPoseLib.plausibility import CRL_RANGE, TRUNK_TO_CRL
 from FetalPoseLib.pose_library import PoseLibrary
-from FetalPoseLib.refinement import HOLDING, Refinement
+from FetalPoseLib.precision import PRECISIONS, autocast, has_bfloat16
+from FetalPoseLib.refinement import HOLDING, PAPER, Refinement
 from FetalPoseLib.resources import resource_path
+from FetalPoseLib.skeleton import load_skeleton
 from FetalPoseLib.weights import open_model
 
 SMALLEST_SIDE = 30.0  # mm: a fetus of 10 weeks lies in a sac of about this width
@@ -33,6 +38,14 @@ READINGS = 3  # of the frame, that pass 2 may have to judge
 SURE = 0.55  # mean confidence that no wrong reading reaches: at most 0.49 on validation, a right one at least 0.58
 SEEN = 0.08  # confidence from which a landmark counts as seen
 FOUND = 0.35  # mean confidence from which the volume counts as holding a fetus; noise reaches 0.3
+
+#: By name: ours, which is the default; the paper's; and the paper's where what is detected with some confidence stays.
+#: ``method`` says which loop, the rest are its options: of `Refinement`, or whether peaks are chosen ``jointly``.
+REFINEMENTS: dict[str, dict] = {
+    "consensus": {"method": "consensus", "jointly": True},
+    "paper": {"method": "ssl", **PAPER},
+    "holding": {"method": "ssl", **HOLDING},
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,23 +87,31 @@ class _Network:
 
     net: LandmarkNet
     task: dict
+    bfloat16: bool
 
     def heatmap_grid(self, grid: Grid) -> Grid:
         return grid.coarsened(self.net.input_stride)
 
     @torch.inference_mode()
     def heatmaps(self, image: torch.Tensor) -> torch.Tensor:
-        return self.net(image[None, None])[0]
+        with autocast(image.device, self.bfloat16):
+            return self.net(image[None, None])[0].float()
 
 
 @dataclass(frozen=True, eq=False)
 class _View:
-    """A network's look at the volume: its input on ``grid``, and the pose read from its heatmaps."""
+    """A network's look at the volume: its input on ``grid``, its heatmaps, and the pose read from them.
+
+    ``frame`` is where it looked from, and ``source`` the whole volume; both None where it saw that itself.
+    """
 
     image: torch.Tensor
     grid: Grid
+    heatmaps: torch.Tensor
     points: np.ndarray
     confidence: np.ndarray
+    frame: FetalFrame | None = None
+    source: tuple[torch.Tensor, Grid] | None = None
 
 
 class Estimator:
@@ -101,12 +122,13 @@ class Estimator:
     model : a name in the manifest, or the path of a safetensors file that ``fetalpose train`` wrote.
     device : "auto", "cpu" or "cuda".
     library : atlases for refinement; the bundled ones if None.
-    refinement : further arguments of `Refinement`, such as ``k`` or ``lr``; `HOLDING` if None, `PAPER` for the paper's.
+    refinement : a name in `REFINEMENTS`, or options like those that stand there.
+    precision : "float32", "bfloat16", or "auto": bfloat16 where the processor computes in it, a third of the time.
 
     Raises
     ------
     FetalPoseError
-        for an unknown or damaged model, an unknown device, or CUDA where there is none.
+        for an unknown or damaged model, an unknown device or refinement, or CUDA where there is none.
 
     Example
     -------
@@ -116,16 +138,18 @@ class Estimator:
     """
 
     def __init__(self, model: str | Path = "fetal-frame", device: str = "auto", library: PoseLibrary | None = None,
-                 refinement: Mapping | None = None):
+                 refinement: str | Mapping = "consensus", precision: str = "auto"):
         self.device = _device(device)
+        bfloat16 = _bfloat16(precision, self.device)
         state, self.metadata = open_model(model)
         self.name = str(model)
         self.networks = {
-            name: _build(name, state, about, self.device) for name, about in self.metadata["networks"].items()
+            name: _build(name, state, about, self.device, bfloat16)
+            for name, about in self.metadata["networks"].items()
         }
         self.library = PoseLibrary.load(resource_path("pose_library.npz")) if library is None else library
         self.template = mean_body(self.library.poses) if "locate" in self.networks else None
-        self.refinement = dict(HOLDING if refinement is None else refinement)
+        self.refinement = refinement_options(refinement)
 
     def estimate(self, volume: Volume, *, iterations: int = 6, progress: Callable[[Progress], None] | None = None,
                  fixed: Mapping[int, np.ndarray] | None = None, start: np.ndarray | None = None) -> Estimate:
@@ -147,7 +171,7 @@ class Estimator:
         Parameters
         ----------
         iterations : steps of refinement; 0 for the bare detection.
-        fixed : landmark index (0-based) to (3,) RAS mm: points that a person has placed.
+        fixed : landmark index (0-based) to (3,) RAS mm: points that a person has placed, which steer the refinement.
         start : (16, 3) RAS mm, a pose that a person has looked at; where its trunk is set, pass 1 is left out.
 
         Raises
@@ -182,7 +206,7 @@ class Estimator:
         grid = _checked_grid(volume, main.task["spacing_mm"])
         image = normalise_intensity(resample(volume, grid, device=self.device))
         if "locate" not in self.networks:
-            return self._view(main, image, grid)
+            return self._view(main, *_padded(image, grid, main.net.multiple))
         view = self._best_view([frame] if frame is not None else self._readings(image, grid), image, grid)
         better = _frame(view.points)
         return view if better is None else max(view, self._view_in(better, image, grid), key=_certainty)
@@ -212,18 +236,36 @@ class Estimator:
     def _view_in(self, frame: FetalFrame, image: torch.Tensor, grid: Grid) -> _View:
         detect = self.networks["detect"]
         box = _box(frame, detect.task)
-        return self._view(detect, sample(image, grid, box), box)
+        return self._view(detect, sample(image, grid, box), box, frame, (image, grid))
 
-    def _view(self, network: _Network, image: torch.Tensor, grid: Grid) -> _View:
-        points, confidence = decode(network.heatmaps(image).cpu())
-        return _View(image, grid, network.heatmap_grid(grid).to_world(points), confidence)
+    def _view(self, network: _Network, image: torch.Tensor, grid: Grid, *origin) -> _View:
+        heatmaps = network.heatmaps(image)
+        points, confidence = decode(heatmaps.cpu())
+        return _View(image, grid, heatmaps, network.heatmap_grid(grid).to_world(points), confidence, *origin)
+
+    # refining
 
     def _refine(self, view: _View, iterations: int, fixed: dict):
-        network = self._main
-        options = {"foreground": network.task.get("foreground", 0.0), **self.refinement}
-        loop = Refinement(network.net, self.library, grid=network.heatmap_grid(view.grid), sigma=network.task["sigma"],
-                          iterations=iterations, fixed=fixed, **options)
+        network, options = self._main, dict(self.refinement)
+        grid = network.heatmap_grid(view.grid)
+        if options.pop("method") == "consensus":
+            prior = LengthPrior.of(self.library) if options["jointly"] else None
+            return Consensus(partial(self._look_again, view), grid, prior, iterations, fixed).run(view.heatmaps)
+        options = {"foreground": network.task.get("foreground", 0.0), "bfloat16": network.bfloat16, **options}
+        loop = Refinement(network.net, self.library, grid=grid, sigma=network.task["sigma"], iterations=iterations,
+                          fixed=fixed, **options)  # fmt: skip
         return loop.run(view.image[None, None])
+
+    def _look_again(self, view: _View, number: int) -> torch.Tensor:
+        """The heatmaps of a further look, on the grid of the view's."""
+        network, mirror = self._main, load_skeleton().mirror
+        if view.source is None:
+            return heatmaps_turned(network.heatmaps, view.image, turn_of_look(number), mirror)
+        frame, turn = frame_of_look(_frame(view.points) or view.frame, number)
+        box = _box(frame, network.task)
+        found = heatmaps_turned(network.heatmaps, sample(*view.source, box), turn, mirror)
+        there, here = network.heatmap_grid(box), network.heatmap_grid(view.grid)
+        return torch.stack([sample(heatmap, there, here) for heatmap in found])
 
     # judging
 
@@ -242,9 +284,28 @@ class Estimator:
             "ModelSHA256": self.metadata["sha256"],
             "SpacingMm": f"{main.task['spacing_mm']:g}",
             "Iterations": str(iterations),
+            "Refinement": _name_of(self.refinement) if iterations else "none",
             "Version": __version__,
             "Device": str(self.device),
+            "Precision": "bfloat16" if main.bfloat16 else "float32",
         }
+
+
+def refinement_options(refinement: str | Mapping) -> dict:
+    """The options that a name stands for, or those given; FetalPoseError if there is no such name or method."""
+    if isinstance(refinement, str) and refinement not in REFINEMENTS:
+        raise FetalPoseError(f"There is no refinement '{refinement}'. Choose one of {', '.join(REFINEMENTS)}.")
+    options = {"method": "ssl", **(REFINEMENTS[refinement] if isinstance(refinement, str) else refinement)}
+    if options["method"] not in ("consensus", "ssl"):
+        raise FetalPoseError(f"There is no method '{options['method']}' of refinement. Choose consensus or ssl.")
+    return options
+
+
+def _name_of(options: dict) -> str:
+    """As the pose's file shall tell it: a name, with K if that was chosen, or the options in full."""
+    rest = {key: value for key, value in options.items() if key != "k"}
+    name = next((name for name, those in REFINEMENTS.items() if those == rest), str(rest))
+    return f"{name}, K = {options['k']}" if "k" in options else name
 
 
 def _device(name: str) -> torch.device:
@@ -255,18 +316,31 @@ def _device(name: str) -> torch.device:
     return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
 
 
-def _build(name: str, state: dict, about: dict, device: torch.device) -> _Network:
+def _bfloat16(precision: str, device: torch.device) -> bool:
+    if precision not in PRECISIONS:
+        raise FetalPoseError(f"There is no precision '{precision}'. Choose one of {', '.join(PRECISIONS)}.")
+    return precision == "bfloat16" or (precision == "auto" and has_bfloat16(device))
+
+
+def _build(name: str, state: dict, about: dict, device: torch.device, bfloat16: bool) -> _Network:
     """One of a model's networks, from the part of the state whose keys begin with its name."""
     net = LandmarkNet.from_config(about["network"])
     prefix = f"{name}."
     own = {key.removeprefix(prefix): value.float() for key, value in state.items() if key.startswith(prefix)}
     net.load_state_dict(own)
     set_normalisation(net, about["task"].get("normalisation", "volume"))
-    return _Network(net.eval().to(device), about["task"])
+    return _Network(net.eval().to(device, memory_format=torch.channels_last_3d), about["task"], bfloat16)
 
 
 def _certainty(view: _View) -> float:
     return float(view.confidence.mean())
+
+
+def _padded(image: torch.Tensor, grid: Grid, multiple: int) -> tuple[torch.Tensor, Grid]:
+    """Zeros, which are outside the sector, at the far ends up to multiples of ``multiple``, so that flips fit."""
+    ends = [-n % multiple for n in grid.shape]
+    shape = tuple(n + end for n, end in zip(grid.shape, ends, strict=True))
+    return torch.nn.functional.pad(image, [0, ends[0], 0, ends[1], 0, ends[2]]), Grid(shape, grid.affine)
 
 
 def _box(frame: FetalFrame, task: dict) -> Grid:

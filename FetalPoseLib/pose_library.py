@@ -153,6 +153,23 @@ class PoseLibrary:
         best = np.argsort(result.residual, kind="stable")[:k]
         return result.aligned[best], result.residual[best]
 
+    def likelier_sides(self, pose, k: int = 10, *, similarity: bool = False) -> np.ndarray:
+        """The pose (16, 3) with arms or legs exchanged, or both, if the `k` best atlases fit it better so.
+
+        Exchanged are limbs as a whole; of equal residuals the pose as it is. FetalPoseError as for `register`.
+        """
+        limbs, pose = self.skeleton.limbs, np.asarray(pose, dtype=np.float64)
+        pairs = {frozenset((name, self.skeleton.partner(name))) for name in limbs}
+        readings = [np.arange(len(self.skeleton))]
+        for pair in sorted(pairs, key=sorted):
+            moved = [landmark for name in pair for landmark in limbs[name]]
+            exchanged = [reading.copy() for reading in readings]
+            for reading in exchanged:
+                reading[moved] = self.skeleton.mirror[moved]
+            readings += exchanged
+        residuals = [self.support_set(pose[r], k, similarity=similarity)[1].sum() for r in readings]
+        return pose[readings[int(np.argmin(residuals))]]
+
     def _weights(self, pose: np.ndarray, seen: np.ndarray, weights) -> np.ndarray:
         """Weights (16,) that sum to 1, zero off the subset and where nothing was seen."""
         if pose.shape != (len(self.skeleton), 3):

@@ -21,6 +21,7 @@ from FetalPoseLib.heatmap import decode
 from FetalPoseLib.loss import heatmap_loss
 from FetalPoseLib.network import LandmarkNet, set_normalisation
 from FetalPoseLib.pose_library import PoseLibrary, label_proxy
+from FetalPoseLib.precision import autocast
 
 #: Options of `Refinement`: the paper's, and ours, chosen on validation subjects (`fetalpose benchmark refinement`).
 PAPER: dict = {}
@@ -92,6 +93,10 @@ class Refinement:
         Landmarks detected with at least this confidence keep their own place in the proxy; only the others follow the
         atlases. None is the paper's way, in which all follow: no atlas of a few hundred has the very pose of an unseen
         fetus, so that pulls a good detection away from the truth.
+    sides : bool
+        Register each pose with its arms and legs exchanged, too, and go on with what fits best.
+    bfloat16 : bool
+        Compute convolutions in half precision, see `precision`.
     fixed : mapping of landmark index (0-based) to (3,) RAS mm
         Points a person has placed: they stand in for the prediction in the registration and for the atlases in the
         proxy.
@@ -121,6 +126,8 @@ class Refinement:
     foreground: float = 0.0
     normalisation: str = "volume"
     trust: float | None = None
+    sides: bool = False
+    bfloat16: bool = False
     fixed: Mapping[int, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self):
@@ -147,8 +154,8 @@ class Refinement:
         adam = torch.optim.Adam(learning, lr=self.lr, betas=(0.5, 0.999))  # "moment term is 0.5", section 3
 
         for iteration in range(self.iterations + 1):
-            with torch.set_grad_enabled(iteration < self.iterations):
-                heatmaps = net(volume)[0]
+            with torch.set_grad_enabled(iteration < self.iterations), autocast(volume.device, self.bfloat16):
+                heatmaps = net(volume)[0].float()
             points, confidence = self._pose(heatmaps)
             try:
                 aligned, residual = self._support_set(points, confidence)
@@ -172,6 +179,8 @@ class Refinement:
 
     def _support_set(self, points: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """D^t of Eq. 1: aligned atlases (k, 16, 3) RAS mm, agreeing on what is held, and residuals (k,) mm^2."""
+        if self.sides:
+            points = self.library.likelier_sides(points, self.k, similarity=self.similarity)
         aligned, residual = self.library.support_set(points, self.k, similarity=self.similarity)
         trusted = () if self.trust is None else np.flatnonzero(confidence >= self.trust)
         for landmark in {*trusted, *self.fixed}:

@@ -187,13 +187,20 @@ def _known(points: np.ndarray | None, confidence: np.ndarray | None, fixed: dict
 
 
 def _arranged(estimator, request: dict):
-    """A copy of the `Estimator`, on the same networks, with the request's spacing, library and K."""
+    """A copy of the `Estimator`, on the same networks, with the request's spacing, library and refinement."""
     arranged = copy.copy(estimator)
     arranged.name = Path(estimator.name).name  # for the provenance, which shall not tell the user's folders
-    arranged.refinement = {**estimator.refinement, "k": request["k"]}
+    arranged.refinement = _refinement(request)
     arranged.library = _library(estimator.library, request["libraries"])
     arranged.networks = {name: _network(estimator, name, request) for name in estimator.networks}
     return arranged
+
+
+def _refinement(request: dict) -> dict:
+    from FetalPoseLib.estimator import refinement_options
+
+    options = refinement_options(request["refinement"])
+    return options if options["method"] == "consensus" else {**options, "k": request["k"]}
 
 
 def _network(estimator, name: str, request: dict):

@@ -149,7 +149,8 @@ class WorkerClient:
     # requests
 
     def estimate(self, volume, *, model: str = "fetal-frame", weights: str | Path | None = None, device: str = "auto",
-                 iterations: int = 6, k: int = 10, spacing: float | None = None, libraries: Sequence[str | Path] = (),
+                 iterations: int = 6, refinement: str = "consensus", k: int = 10, spacing: float | None = None,
+                 libraries: Sequence[str | Path] = (),
                  fixed: Mapping[int, Sequence[float]] | None = None, start=None) -> int:
         """Ask for the pose in a volume; returns the request's number at once.
 
@@ -161,7 +162,8 @@ class WorkerClient:
         weights : a safetensors file to use instead.
         device : "auto", "cpu" or "cuda".
         iterations : steps of refinement; 0 for the bare detection.
-        k : atlases in the support set.
+        refinement : how, a name in `estimator.REFINEMENTS`.
+        k : atlases in the support set, where the refinement has one.
         spacing : mm, one of those that the model allows; its own if None.
         libraries : .npz files of the user's own atlases, used beside the bundled ones.
         fixed : landmark index (0-based) to (3,) RAS mm: points a person has placed, which stay there.
@@ -172,8 +174,8 @@ class WorkerClient:
             raise ValueError(f"a fixed point must be finite: {dict(fixed)}")
         return self._ask(
             "estimate", array=volume.array, ijk_to_ras=np.asarray(volume.ijk_to_ras, dtype=np.float64).tolist(),
-            model=_model(model, weights), device=device, iterations=int(iterations), k=int(k), spacing=spacing,
-            libraries=[str(Path(library).absolute()) for library in libraries],
+            model=_model(model, weights), device=device, iterations=int(iterations), refinement=refinement, k=int(k),
+            spacing=spacing, libraries=[str(Path(library).absolute()) for library in libraries],
             fixed={int(landmark): [float(x) for x in point] for landmark, point in (fixed or {}).items()},
             start=None if start is None else rows_of_points(start),
         )  # fmt: skip

@@ -36,6 +36,7 @@ POLL_MS = 40
 OWN_SPACING = "the model's own"
 VOLUME_ROLE = "FetalPose.Volume"  # node reference from the pose to the volume it was found in
 MODELS = list(json.loads(resource_path("models", "manifest.json").read_text(encoding="utf-8")))
+REFINEMENTS = ["consensus", "paper", "holding"]  # of FetalPoseLib.estimator, which takes torch to import
 USER_LIBRARY = "my-poses.npz"
 
 
@@ -48,6 +49,7 @@ class FetalPoseParameterNode:
     model: Annotated[str, Choice(MODELS)] = MODELS[0]
     spacing: Annotated[str, Choice([OWN_SPACING, "1.0", "1.25", "1.5", "2.0"])] = OWN_SPACING
     iterations: Annotated[int, WithinRange(0, 50)] = 6
+    refinement: Annotated[str, Choice(REFINEMENTS)] = REFINEMENTS[0]
     neighbours: Annotated[int, WithinRange(1, 100)] = 10
     mirrored: bool = False
     showLengths: bool = True
@@ -199,6 +201,7 @@ class FetalPoseLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
             device=machine.device,
             spacing=None if settings is None or settings.spacing == OWN_SPACING else float(settings.spacing),
             iterations=6 if settings is None else settings.iterations,
+            refinement=REFINEMENTS[0] if settings is None else settings.refinement,
             k=10 if settings is None else settings.neighbours,
             libraries=[library] if library is not None and library.is_file() else [],
             **options,

@@ -48,7 +48,14 @@ def add_estimator_arguments(parser: argparse.ArgumentParser) -> None:
         type=_count,
         default=6,
         metavar="N",
-        help="steps of self-supervised refinement against the pose library (default 6; 0 for the bare detection)",
+        help="steps of refinement (default 6; 0 for the bare detection)",
+    )
+    parser.add_argument(
+        "--refinement",
+        choices=("consensus", "paper", "holding"),
+        default="consensus",
+        help="consensus (default) looks again, mirrored and from other frames, and chooses the landmarks jointly; "
+        "paper has the network learn from the pose library on line; holding is the paper's, sure landmarks held",
     )
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto (default) takes a GPU if there is one"
@@ -82,7 +89,7 @@ def estimate(args, source: Path, *, output: Path, table: Path | None = None, pic
                 result = _by_worker(client, args, voxels, partial(_show, bar))
             else:
                 volume = mrml.volume_from_node(node)
-                estimator = args.estimator_factory(model=args.model, device=args.device)
+                estimator = args.estimator_factory(model=args.model, device=args.device, refinement=args.refinement)
                 result = estimator.estimate(volume, iterations=args.iterations, progress=partial(_show, bar))
     for warning in result.warnings:
         print(f"fetalpose: warning: {' '.join(warning.split())}", file=sys.stderr)
@@ -107,7 +114,9 @@ def estimate(args, source: Path, *, output: Path, table: Path | None = None, pic
 
 def _by_worker(client: WorkerClient, args, volume, show):
     """The result of the process that runs the network, which is also the way that Slicer's module takes."""
-    request = client.estimate(volume, device=args.device, iterations=args.iterations, **_model(args))
+    request = client.estimate(
+        volume, device=args.device, iterations=args.iterations, refinement=args.refinement, **_model(args)
+    )
     while True:
         for event in client.poll():
             if event.request != request:  # the warming up; what goes wrong there goes wrong again

@@ -1,0 +1,101 @@
+"""Refinement by consensus: the network looks again, mirrored and from other frames, and its looks are joined.
+
+What the network says of a volume depends on how it is shown it, and a mistake is seldom made twice. Each iteration
+shows it the same volume in another way, an even chance of left being right among them, brings the heatmaps back to the
+first look's grid and averages them with all before; the pose is then chosen from the peaks of the mean jointly
+(`pictorial`). So the label proxy of the paper (section 2.2), which has the network agree with the atlases, gives way to
+the network's agreement with itself, and the pose library's part is to say which peaks go together. Nothing is learnt,
+so an iteration costs one forward pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from FetalPoseLib.axis_turns import AXIS_TURNS, MIRROR, AxisTurn
+from FetalPoseLib.fetal_frame import FetalFrame
+from FetalPoseLib.geometry import Grid
+from FetalPoseLib.pictorial import LengthPrior, read_pose
+
+#: SD of the frames that are looked from: degrees, body units, log of size. Half of what the network learnt to bear.
+ELSEWHERE = (6.0, 0.03, 0.04)
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """After ``iteration`` further looks: ``points`` (16, 3) RAS mm, NaN where unseen; ``confidence`` (16,)."""
+
+    iteration: int
+    points: np.ndarray
+    confidence: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Consensus:
+    """The loop over looks at one volume.
+
+    Parameters
+    ----------
+    look : callable
+        From the number of a further look, 1 for the first, to its heatmaps (16, nz, ny, nx) on ``grid``.
+    grid : where the heatmaps lie in the world.
+    prior : of the segments' lengths; without one (None) every landmark is chosen for itself, for comparison.
+    iterations : further looks; 0 reads the first one only, jointly.
+    fixed : landmark index (0-based) to (3,) RAS mm, points a person has placed, see `read_pose`.
+
+    Raises
+    ------
+    ValueError
+        A fixed point is not finite, or ``iterations`` is negative.
+    """
+
+    look: Callable[[int], Tensor]
+    grid: Grid
+    prior: LengthPrior | None
+    iterations: int = 6
+    fixed: Mapping[int, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self):
+        if self.iterations < 0:
+            raise ValueError(f"iterations is {self.iterations}; at least 0")
+        if not np.isfinite([point for point in self.fixed.values()]).all():
+            raise ValueError(f"a fixed point must be finite: {dict(self.fixed)}")
+
+    def run(self, heatmaps: Tensor) -> Iterator[Agreement]:
+        """Yield `iterations` + 1 agreements, the first on the first look's heatmaps (16, nz, ny, nx) alone."""
+        total = heatmaps.clone()
+        for iteration in range(self.iterations + 1):
+            if iteration:
+                total += self.look(iteration)
+            yield Agreement(iteration, *read_pose(total / (iteration + 1), self.grid, self.prior, fixed=self.fixed))
+
+
+def frame_of_look(frame: FetalFrame, number: int) -> tuple[FetalFrame, AxisTurn]:
+    """Whence look ``number`` sees the fetus, and how: the first in its own frame mirrored, every other mirrored."""
+    turn = MIRROR if number % 2 else AxisTurn()
+    if number == 1:
+        return frame, turn
+    degrees, shift, scale = ELSEWHERE
+    rng = np.random.default_rng(number)  # the same looks every time
+    return frame.disturbed(rng, rotation_deg=degrees, shift=shift, scale=scale), turn
+
+
+def turn_of_look(number: int) -> AxisTurn:
+    """How look ``number`` of a network that knows no frame turns the volume: all 48 ways in a fixed order, x first."""
+    others = [turn for turn in AXIS_TURNS if turn not in (AxisTurn(), MIRROR)]
+    order = np.random.default_rng(0).permutation(len(others))
+    return [MIRROR, *(others[i] for i in order), AxisTurn()][(number - 1) % len(AXIS_TURNS)]
+
+
+def heatmaps_turned(heatmaps: Callable[[Tensor], Tensor], image: Tensor, turn: AxisTurn, mirror: np.ndarray) -> Tensor:
+    """What a network marks in the turned image, turned back, with the names of a mirrored body's sides put right.
+
+    The image's sides must be multiples of the network's input stride, so that its heatmaps' voxels fall in place.
+    """
+    found = turn.undo(heatmaps(turn.apply(image)))
+    return found[torch.as_tensor(mirror.copy(), device=found.device)] if turn.mirrors else found
