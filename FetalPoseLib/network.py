@@ -23,6 +23,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from FetalPoseLib.recurrent import SkeletonRNN
+
 NORMALISATIONS = ("volume", "running")
 
 
@@ -92,6 +94,17 @@ class Head(nn.Conv3d):
             return super().forward(x.float())
 
 
+class RecurrentHead(Head):
+    """The linear Conv, corrected by the RNN of `recurrent`, which says nothing before it has been trained."""
+
+    def __init__(self, inputs: int, outputs: int, hidden: int):
+        super().__init__(inputs, outputs, kernel_size=1)
+        self.rnn = SkeletonRNN(inputs, hidden)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + self.rnn(x).float()
+
+
 class LandmarkNet(nn.Module):
     """The paper's 3D U-Net.
 
@@ -109,6 +122,8 @@ class LandmarkNet(nn.Module):
         Number of max-pooling layers.
     max_channels : int, optional
         Most channels of any level; ``8 * width`` by default.
+    recurrence : int
+        Channels of a landmark's state in the RNN after the last Conv (see `recurrent`); 0 for none.
     checkpointing : bool
         Whether to train with GCP: less memory, one more forward pass a step, the same gradients. An attribute that may
         be changed at any time.
@@ -120,12 +135,12 @@ class LandmarkNet(nn.Module):
     """
 
     def __init__(self, in_channels: int = 1, out_channels: int = 16, width: int = 16, input_stride: int = 1,
-                 levels: int = 4, max_channels: int | None = None, checkpointing: bool = False):
+                 levels: int = 4, max_channels: int | None = None, recurrence: int = 0, checkpointing: bool = False):
         super().__init__()
         if input_stride not in (1, 2):
             raise ValueError(f"input_stride is {input_stride}, must be 1 or 2")
         self.in_channels, self.out_channels, self.width = in_channels, out_channels, width
-        self.input_stride, self.levels = input_stride, levels
+        self.input_stride, self.levels, self.recurrence = input_stride, levels, recurrence
         self.max_channels = max_channels or 8 * width
         self.checkpointing = checkpointing
 
@@ -143,7 +158,8 @@ class LandmarkNet(nn.Module):
         self.ascent = nn.ModuleList()
         for here, above in zip(c[-2:0:-1], c[-3::-1], strict=True):
             self.ascent.append(nn.Sequential(conv(here, here), deconv(here, above)))
-        self.ascent.append(nn.Sequential(conv(c[0], c[0]), Head(c[0], out_channels, kernel_size=1)))
+        head = RecurrentHead(c[0], out_channels, recurrence) if recurrence else Head(c[0], out_channels, kernel_size=1)
+        self.ascent.append(nn.Sequential(conv(c[0], c[0]), head))
 
     def forward(self, x: Tensor) -> Tensor:
         """Heatmaps (N, out_channels, ceil(nz / s), ceil(ny / s), ceil(nx / s)) of x (N, in_channels, nz, ny, nx).
@@ -194,7 +210,7 @@ class LandmarkNet(nn.Module):
 
     def config(self) -> dict[str, int]:
         """What ``from_config`` needs to build the same network; GCP is no part of it, as it changes no result."""
-        names = ("in_channels", "out_channels", "width", "input_stride", "levels", "max_channels")
+        names = ("in_channels", "out_channels", "width", "input_stride", "levels", "max_channels", "recurrence")
         return {name: getattr(self, name) for name in names}
 
     @classmethod

@@ -68,6 +68,26 @@ class Skeleton:
         permutation.flags.writeable = False
         return permutation
 
+    def levels(self) -> list[list[tuple[int, int | None]]]:
+        """The segments as a tree, level by level: (landmark, its parent), beginning with the landmark of most segments.
+
+        ValueError if the segments do not join all landmarks to one tree.
+        """
+        neighbours = {landmark: [] for landmark in range(len(self))}
+        for segment in self.segments:
+            neighbours[segment.start].append(segment.end)
+            neighbours[segment.end].append(segment.start)
+        root = max(neighbours, key=lambda landmark: len(neighbours[landmark]))
+        levels, known = [[(root, None)]], {root}
+        while levels[-1]:
+            children = [(child, parent) for parent, _ in levels[-1] for child in neighbours[parent]]
+            children = [(child, parent) for child, parent in children if child not in known]
+            known |= {child for child, _ in children}
+            levels.append(children)
+        if len(known) != len(self) or len(self.segments) != len(self) - 1:
+            raise ValueError(f"the {len(self.segments)} segments of {self.name} join no tree of {len(self)} landmarks")
+        return levels[:-1]
+
     def partner(self, limb: str) -> str:
         """The limb of the other side: ``partner("left_arm") == "right_arm"``."""
         mirrored = tuple(int(i) for i in self.mirror[list(self.limbs[limb])])

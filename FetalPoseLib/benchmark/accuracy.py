@@ -22,6 +22,7 @@ def measure(
     output: Path,
     *,
     model: str,
+    refinement: str = "consensus",
     spacing: float = 0.5,
     iterations: int = 6,
     cases: Path = CASES,
@@ -32,13 +33,16 @@ def measure(
     Parameters
     ----------
     model : what the estimator was made from; its stem names the file and the columns of the tables.
+    refinement : what the estimator's refinement is called.
     spacing : mm of the volumes, as a user's file would have it.
     """
-    command = f"accuracy --model {Path(model).stem} --split {split}"
+    name = Path(model).stem
+    command = f"accuracy --model {name} --split {split}"
+    command += f" --refinement {refinement}" * (iterations > 0) + f" --iterations {iterations}" * (iterations != 6)
+    command += f" --spacing {spacing:g}" * (spacing != 0.5)
     header = origin(command) | model_origin(estimator, model)
-    header |= {"split": split, "spacing_mm": spacing, "iterations": iterations}
-    path = make_folder(output) / f"accuracy_{header['model']}_{split}.jsonl"
-    records = Records(path, header, fresh=fresh)
+    header |= {"split": split, "spacing_mm": spacing, "iterations": iterations, "refinement_name": refinement}
+    records = Records(records_path(make_folder(output), name, refinement, split), header, fresh=fresh)
     todo = [index for index in subjects if f"{split}-{index:03d}" not in records]
     for index in tqdm(todo, desc=split, unit="volume", file=sys.stderr, leave=False):
         case = open_case(split, index, spacing=spacing, folder=cases)
@@ -46,3 +50,8 @@ def measure(
         truth = {"body": as_rows(case.body), "seen": np.asarray(case.seen, dtype=int).tolist()}
         records.append({"name": case.name, **truth, **found, "frames": frame_errors(estimator, case.body)})
     return records
+
+
+def records_path(folder: Path, model: str, refinement: str, split: str) -> Path:
+    """Where `measure` writes."""
+    return Path(folder) / f"accuracy_{model}_{refinement}_{split}.jsonl"

@@ -6,7 +6,7 @@ import itertools
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,21 +18,29 @@ from FetalPoseLib.benchmark.records import Records
 from FetalPoseLib.benchmark.report import Folder, markdown, model_origin, origin
 from FetalPoseLib.benchmark.tables import Run, overall, paired
 from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.estimator import REFINEMENTS
+from FetalPoseLib.pose_library import PoseLibrary
 from FetalPoseLib.refinement import Refinement
 
-#: What is varied unless asked otherwise; the number of iterations is read off every run.
+#: What is varied unless asked otherwise, each about the preset of its method; iterations are read off every run.
 AXES = {
-    "lr": (1e-4, 2.5e-4, 5e-4, 1e-3),
-    "k": (5, 10, 20),
-    "similarity": (False, True),
-    "weighting": ("mean", "residual"),
-    "normalisation": ("volume", "running"),
-    "parameters": ("all", "decoder"),
-    "trust": (None, 0.3, 0.5, 0.7),
+    "jointly": (True, False),
+    "k": (1, 5, 20, 50),
+    "library_size": (10, 50, 100, 200),
+    "subset": ("all", "trunk"),
+    "similarity": (True,),
+    "lr": (1e-4, 1e-3),
+    "weighting": ("residual",),
+    "parameters": ("decoder",),
+    "sides": (True,),
+    "trust": (0.2, 0.5),
 }
 RECORDS = Path("build/benchmark")  # too many to keep with the results
-_NOT_OPTIONS = {"net", "library", "_", "grid", "sigma", "iterations", "fixed"}
-_DEFAULTS = {f.name: f.default for f in fields(Refinement) if f.name not in _NOT_OPTIONS}
+_NOT_OPTIONS = {"net", "library", "_", "grid", "sigma", "iterations", "fixed", "bfloat16", "foreground"}
+_SSL = {f.name: f.default for f in fields(Refinement) if f.name not in _NOT_OPTIONS}
+_LIBRARY = {"library_size": None, "subset": "paper"}  # ours, of the benchmark alone: None is all atlases
+_DEFAULTS = {"jointly": True, **_SSL, **_LIBRARY}
+_SUBSETS = {"trunk": ("neck", "spine", "sacrum", "right_shoulder", "left_shoulder", "right_hip", "left_hip")}
 
 
 def parse_axes(words: Iterable[str]) -> dict[str, tuple]:
@@ -53,19 +61,43 @@ def _value(text: str):
         return text
 
 
-def combinations(axes: Mapping[str, Sequence], base: Mapping, *, full: bool = False) -> list[dict]:
-    """Options to compare: the paper's, then `base`, one thing of it varied at a time, with `full` every combination."""
-    paper = {name: _DEFAULTS[name] for name in {*axes, *base}}
-    base = {**paper, **base}
+def combinations(axes: Mapping[str, Sequence], *, full: bool = False) -> list[dict]:
+    """Options to compare: every preset, then one thing varied at a time about the preset of its method.
+
+    ``jointly`` is varied about *consensus*, all else about the *paper*'s; with `full`, the latter in every combination.
+    """
+    ssl = {name: values for name, values in axes.items() if name != "jointly"}
     if full:
-        varied = (dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values()))
+        varied = [dict(zip(ssl, values, strict=True)) for values in itertools.product(*ssl.values())]
     else:
-        varied = ({name: value} for name, values in axes.items() for value in values)
-    return list({_label(options): options for options in (paper, base, *({**base, **v} for v in varied))}.values())
+        varied = [{name: value} for name, values in ssl.items() for value in values]
+    presets = [*REFINEMENTS.values()]
+    joint = [{**REFINEMENTS["consensus"], "jointly": value} for value in axes.get("jointly", ())]
+    options = [*presets, *joint, *({**REFINEMENTS["paper"], **v} for v in varied)]
+    return list({_label(option): option for option in options}.values())
 
 
 def _label(options: Mapping) -> str:
-    return " ".join(f"{name}={options[name]}" for name in sorted(options))
+    """All that makes an option what it is, the same whether a default is written out or not."""
+    known = {"jointly": _DEFAULTS["jointly"]} if options["method"] == "consensus" else {**_SSL, **_LIBRARY}
+    full = {**known, **options}
+    return " ".join(f"{name}={full[name]}" for name in sorted(full))
+
+
+def arrange(estimator, option: Mapping, library: PoseLibrary) -> None:
+    """Have the estimator refine by ``option``, with its part of ``library`` and its registration subset.
+
+    FetalPoseError if there is no such subset.
+    """
+    subset, size = option.get("subset", "paper"), option.get("library_size")
+    skeleton = library.skeleton
+    if subset != "paper":
+        if subset not in ("all", *_SUBSETS):
+            raise FetalPoseError(f"There is no subset '{subset}'. Choose paper, all or {', '.join(_SUBSETS)}.")
+        chosen = skeleton.landmarks if subset == "all" else _SUBSETS[subset]
+        skeleton = replace(skeleton, registration_subset=tuple(skeleton.index(name) for name in chosen))
+    estimator.library = PoseLibrary(library.poses[:size], library.names[:size], skeleton=skeleton)
+    estimator.refinement = {name: value for name, value in option.items() if name not in _LIBRARY}
 
 
 def choose(
@@ -81,13 +113,12 @@ def choose(
     records: Path = RECORDS,
     fresh: bool = False,
 ) -> list[dict]:
-    """Run each of `options` (arguments of `Refinement`) on validation subjects; write validation_choices.csv and .md.
+    """Run each of `options` on validation subjects; write refinement_MODEL.csv and .md.
 
-    One row an option and iteration, the highest AUC first; `change` is against the same option's iteration 0, which
-    with another `normalisation` is another detection. A run that was stopped goes on.
+    One row an option and iteration, and one for the iteration of best evidence, the highest AUC first; `change` is
+    against the unrefined detection. A run that was stopped goes on.
     """
-    estimator.refinement = {}
-    header = origin(f"refinement --model {Path(model).stem}") | model_origin(estimator, model)
+    header = origin(f"refinement --model {Path(model).stem}") | model_origin(estimator, model) | {"refinement": None}
     header |= {"split": "validation", "spacing_mm": spacing, "iterations": iterations}
     Path(records).mkdir(parents=True, exist_ok=True)
     done = Records(Path(records) / f"refinement_{header['model']}.jsonl", header, fresh=fresh)
@@ -95,8 +126,9 @@ def choose(
         _try_all(estimator, options, index, done, spacing=spacing, iterations=iterations, cases=cases)
     table = _table(options, done)
     out = Folder(output, [done.header])
-    out.csv("validation_choices.csv", table)
-    out.markdown("validation_choices.md", "Choices of refinement, on validation", markdown(table))
+    name = f"refinement_{header['model']}"
+    out.csv(f"{name}.csv", table)
+    out.markdown(f"{name}.md", "Choices of refinement, on validation", markdown(table))
     return table
 
 
@@ -107,22 +139,25 @@ def _try_all(estimator, options, index: int, done: Records, *, spacing: float, i
         return
     case = open_case("validation", index, spacing=spacing, folder=cases)
     truth = {"body": as_rows(case.body), "seen": np.asarray(case.seen, dtype=int).tolist()}
+    library = estimator.library
     for option in todo:
-        estimator.refinement = option
+        arrange(estimator, option, library)
         found = trace(estimator, case.volume, iterations=iterations)
         done.append({"name": f"{name} {_label(option)}", "option": _label(option), **truth, **found})
+    estimator.library = library
 
 
 def _table(options: list[dict], done: Records) -> list[dict]:
-    names, rows = sorted(set().union(*options)), []
+    names, rows = ["method", *dict.fromkeys(name for option in options for name in option if name != "method")], []
     for option in options:
         run = Run(done.header, [row for row in done.rows if row["option"] == _label(option)])
         seconds = [s for row in run.rows if not row["failure"] for s in row["seconds"]["refine"][1:]]
-        for iteration in range(done.header["iterations"] + 1):
-            found = overall(run, iteration)
-            change = paired(run.errors(0), run.errors(iteration))
+        defaults = {"jointly": True} if option["method"] == "consensus" else {**_SSL, **_LIBRARY}
+        for stage in (*range(done.header["iterations"] + 1), "best evidence"):
+            found = overall(run, stage)
+            change = paired(run.errors("unrefined"), run.errors(stage))
             rows.append({
-                **{name: option.get(name) for name in names}, "iteration": iteration, **found,
+                **{name: {**defaults, **option}.get(name) for name in names}, "iteration": stage, **found,
                 "change_mm": change["error_mm_change"], "change_low": change["error_mm_low"],
                 "change_high": change["error_mm_high"], "worst_mm": change["worst_mm"],
                 "seconds_per_iteration": float(np.median(seconds)) if seconds else None,

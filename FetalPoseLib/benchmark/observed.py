@@ -37,7 +37,8 @@ def trace(estimator, volume: Volume, *, iterations: int = 6) -> dict:
     Returns
     -------
     dict
-        ``unrefined`` (16, 3) RAS mm; ``steps``, the poses of iterations 0 to `iterations`; ``confidence`` (16,);
+        ``unrefined`` (16, 3) RAS mm; ``steps``, the poses of iterations 0 to `iterations`; ``evidence``, the mean
+        confidence in each of them; ``confidence`` (16,), in the last;
         ``seconds``: ``locate`` and ``detect`` (None where there is no pass 1), ``first_pose``, their sum, ``refine``,
         one number an iteration from 0, and ``total``; ``warnings``; and ``failure``, the estimator's complaint if it
         gave up, with every landmark missed, else None.
@@ -49,8 +50,8 @@ def trace(estimator, volume: Volume, *, iterations: int = 6) -> dict:
         )
     except FetalPoseError as error:
         blank = as_rows(np.full((16, 3), np.nan))
-        return {"unrefined": blank, "steps": [], "confidence": [0.0] * 16, "seconds": {}, "warnings": [],
-                "failure": str(error)}  # fmt: skip
+        return {"unrefined": blank, "steps": [], "evidence": [], "confidence": [0.0] * 16, "seconds": {},
+                "warnings": [], "failure": str(error)}  # fmt: skip
     total = time.perf_counter() - start
     steps = [event for event, _ in events if event.stage == "refine"]
     looked = next(at for event, at in events if event.stage == "detect")
@@ -62,6 +63,7 @@ def trace(estimator, volume: Volume, *, iterations: int = 6) -> dict:
     return {
         "unrefined": as_rows(estimate.unrefined),
         "steps": [as_rows(event.points) for event in steps],
+        "evidence": [round(float(np.mean(event.confidence)), 4) for event in steps],
         "confidence": np.round(estimate.confidence, 3).tolist(),
         "seconds": _rounded(seconds),
         "warnings": list(estimate.warnings),

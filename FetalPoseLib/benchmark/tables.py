@@ -35,7 +35,10 @@ class Run:
 
     @property
     def name(self) -> dict:
-        return {"model": self.header["model"], "split": self.header["split"]}
+        """What tells it from the others in a table."""
+        refinement = self.header.get("refinement_name", "consensus")
+        model = self.header["model"] + (f" {refinement}" if refinement != "consensus" else "")
+        return {"model": model, "split": self.header["split"]}
 
     @property
     def label(self) -> str:
@@ -48,7 +51,8 @@ class Run:
         return np.where(seen[..., None] > 0, body, np.nan)
 
     def poses(self, stage: str | int) -> np.ndarray:
-        """(N, 16, 3) RAS mm "unrefined", "refined" or after an iteration; all NaN where the estimator failed."""
+        """(N, 16, 3) RAS mm "unrefined", "refined", after an iteration, or after that with the "best evidence", which
+        is the highest mean confidence; all NaN where the estimator failed."""
         return self._poses(_pose(row, stage) for row in self.rows)
 
     def errors(self, stage: str | int) -> np.ndarray:
@@ -66,6 +70,8 @@ def _pose(row: dict, stage: str | int) -> list:
     if stage == "unrefined" or not row["steps"]:
         return row["unrefined"]
     last = len(row["steps"]) - 1  # refinement ends early where the library can't be registered
+    if stage == "best evidence":
+        return row["steps"][int(np.argmax(row["evidence"]))]
     return row["steps"][last if stage == "refined" else min(stage, last)]
 
 
@@ -78,20 +84,26 @@ def load_runs(folder: Path) -> list[Run]:
     return runs
 
 
-def landmark_table(runs: list[Run], measure: str) -> list[dict]:
-    """Table 1 ("mean_mm") or Table 2 ("auc"): one row a landmark and one for all, the paper's columns beside ours."""
+def landmark_table(poses: dict[str, tuple[np.ndarray, np.ndarray]], measure: str) -> list[dict]:
+    """Table 1 ("mean_mm") or Table 2 ("auc"): one row a landmark and one for all, the paper's columns beside ours.
+
+    ``poses`` holds for each column of ours the poses found and the truth, (N, 16, 3) RAS mm each.
+    """
     names = load_skeleton().landmarks
     rows = [{"landmark": f"L{i} {name}"} for i, name in enumerate(names, start=1)] + [{"landmark": "mean"}]
     theirs = {"mean_mm": paper.ERROR_MM, "auc": paper.AUC}[measure]
     columns = {f"paper {method}": numbers for method, numbers in theirs.items()}
-    for run in runs:
-        for stage in STAGES:
-            found = summary(run.poses(stage), run.truth)
-            columns[f"{run.label} {stage}"] = [found["landmarks"][n][measure] for n in names] + [found[measure]]
+    for label, (found, truth) in poses.items():
+        measured = summary(found, truth)
+        columns[label] = [measured["landmarks"][name][measure] for name in names] + [measured[measure]]
     for label, numbers in columns.items():
         for row, number in zip(rows, numbers, strict=True):
             row[label] = number
     return rows
+
+
+def _by_stage(runs: list[Run]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    return {f"{run.label} {stage}": (run.poses(stage), run.truth) for run in runs for stage in STAGES}
 
 
 def summary_table(runs: list[Run]) -> list[dict]:
@@ -209,8 +221,8 @@ def write_tables(folder: Path) -> list[Run]:
     tables = {
         "summary": ("All landmarks", summary_table(runs)),
         "difference": ("Refined - unrefined, by subject, with 95 % bootstrap intervals", difference_table(runs)),
-        "error": ("Error by landmark in mm (Table 1)", landmark_table(runs, "mean_mm")),
-        "auc": ("AUC in %, PCK from 0 to 10 mm (Table 2)", landmark_table(runs, "auc")),
+        "error": ("Error by landmark in mm (Table 1)", landmark_table(_by_stage(runs), "mean_mm")),
+        "auc": ("AUC in %, PCK from 0 to 10 mm (Table 2)", landmark_table(_by_stage(runs), "auc")),
         "lengths": ("Lengths of the segments, refined", length_table(runs)),
         "iterations": ("Error by iteration of refinement", iteration_table(runs)),
         "frames": ("Pass 1: error of the fetus's frame", frame_table(runs)),

@@ -25,10 +25,20 @@ Models
 Recipes
   paper        L2, Adam with learning rate 1e-3 and beta1 0.5, batch size 1 (section 3); the default of r4 and gcp
   shipped      also weighs the maps' peaks, warms up, lowers the learning rate at the end, averages the weights, and
-               computes in bfloat16 where the processor can; of the bundled weights, the default of fetal-frame
+               computes in bfloat16 where the processor can; of the bundled fetal-frame, and its default
+  compared     the paper's, with weighed peaks, warm-up, averaged weights, short gradients and bfloat16; of the bundled
+               r4 and gcp
+
+Methods
+  With --method, r4 or gcp go on from the detector in --folder for --steps (default 800, one epoch) as one of the
+  methods that the paper compares, each in a folder and an output of its own; nothing else is changed:
+    land  as before      rnn  with a recurrent layer      gan  against a discriminator      pair  with the pair loss
+  fetalpose train --model r4 --cases 100 --input-stride 2 --recipe compared --steps 4000 --output r4.safetensors
+  fetalpose train --model r4 --cases 100 --input-stride 2 --method gan --output r4-gan.safetensors
 
 Time: 'fetal-frame' takes two to three hours on two CPU cores, while these simulate some 400 fetuses
-(5 to 30 seconds each). 'r4' and 'gcp' are for a GPU; on a CPU take --input-stride 2.
+(5 to 30 seconds each). 'r4' and 'gcp' are for a GPU; on a CPU take --input-stride 2, and --checkpointing off where
+memory allows.
 
 Stopping: Ctrl-C ends after the step in hand, and the same command goes on from there. All that is needed lies in
 --folder: the cases, and for each network state.pt, best.pt (least error on validation) and log.jsonl, a line for each
@@ -46,6 +56,7 @@ from pathlib import Path
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import check_writable
 
+EPOCH = 800  # steps: Sim-152's 100 training subjects in 8 views, section 3
 FIRST_CASES = 16  # simulated before the first step; fewer would be learnt by heart
 
 
@@ -75,7 +86,7 @@ MODELS = {
         (Pass("locate", 2.0, 16, 6000), Pass("orient", 1.0, 16, 6000), Pass("detect", 1.0, 24, 9500)),
         spacing=1.0, input_stride=2, checkpointing=False, recipe="shipped",
     ),  # fmt: skip
-    "r4": Model((Pass("whole", 1.25, 16, 16000),), 1.25, input_stride=1, checkpointing=True, recipe="paper"),
+    "r4": Model((Pass("whole", 1.25, 16, 16000),), 1.25, input_stride=1, checkpointing=False, recipe="paper"),
     "gcp": Model((Pass("whole", 1.0, 16, 16000),), 1.0, input_stride=1, checkpointing=True, recipe="paper"),
 }
 
@@ -91,7 +102,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--pass", dest="only", choices=("locate", "orient", "detect"), help="train one of fetal-frame's networks only")
     add("--steps", type=_positive, metavar="N", help="for each network (default 6000 for locate and orient, "
         "9500 for detect, 16000 for r4 and gcp)")
-    add("--recipe", choices=("paper", "shipped"), help="how to train, see above (default: the model's)")
+    add("--recipe", choices=("paper", "shipped", "compared"), help="how to train, see above (default: the model's)")
+    add("--method", choices=("land", "rnn", "gan", "pair"), help="go on as a method of the paper's tables, see above")
+    add("--checkpointing", choices=("on", "off"), help="of gradients: a third of the memory at 1.4 times the time "
+        "(default: on for gcp)")
     add("--width", type=_positive, metavar="W", help="channels of the first level (default 16; detect 24)")
     add("--input-stride", type=int, choices=(1, 2), help="2 halves the resolution inside, 1 is the paper's "
         "(default 2 for fetal-frame, 1 for r4 and gcp)")
@@ -119,7 +133,7 @@ def run(args: argparse.Namespace) -> None:
     folder = args.folder or Path("runs") / args.model
     if not args.export:
         _train(args, model, folder)
-    passes = {p.task: folder / p.task for p in model.passes}
+    passes = {p.task: folder / (args.method or p.task) for p in model.passes}
     missing = [name for name, path in passes.items() if not (path / "state.pt").exists()]
     if args.only and missing:
         print(f"'{args.only}' is trained. {args.output} is written once --pass {missing[0]} is, too.")
@@ -132,6 +146,8 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _check(args) -> None:
+    if args.method and args.model == "fetal-frame":
+        raise FetalPoseError(f"--method {args.method} is a variant of the paper's models. Choose --model r4 or gcp.")
     if args.only and args.model != "fetal-frame":
         raise FetalPoseError(f"--pass {args.only} is a part of fetal-frame; {args.model} has one network. Drop it.")
     if args.library:
@@ -151,7 +167,7 @@ def _train(args, model: Model, folder: Path) -> None:
     keep_freed_memory()
     device = _device(args.device)
     passes = [p for p in model.passes if args.only in (None, p.task)]
-    _check_resume(args, [folder / p.task for p in passes])
+    _check_resume(args, [folder / (args.method or p.task) for p in passes])
     _make(folder)
     cases = (0 if args.data else 1000) if args.cases is None else args.cases
     workers = args.workers or max(1, _cores() // 2)
@@ -173,25 +189,29 @@ def _train_pass(args, model: Model, which: Pass, folder: Path, validation: list,
     import torch
 
     from FetalPoseLib.network import LandmarkNet
-    from FetalPoseLib.training.detector import Trainer
+    from FetalPoseLib.training.methods import METHODS, begin_with
     from FetalPoseLib.training.pool import Pool
     from FetalPoseLib.training.tasks import make_task
 
     recipe = _recipe(args, model, which, device)
     task = make_task(which.task, which.spacing)
     torch.manual_seed(recipe.seed)
+    method, name = METHODS[args.method or "land"], args.method or which.task
     net = LandmarkNet(
-        out_channels=task.channels, width=args.width or which.width, checkpointing=model.checkpointing,
+        out_channels=task.channels, width=args.width or which.width, recurrence=method.recurrence,
+        checkpointing=model.checkpointing if args.checkpointing is None else args.checkpointing == "on",
         input_stride=args.input_stride or model.input_stride,
     )  # fmt: skip
-    trainer = Trainer(net, task, recipe, Pool(folder / "pool"), validation, folder / which.task,
-                      validate_every=args.validate_every, device=device)
+    if args.method:
+        begin_with(net, folder / which.task / "state.pt")
+    trainer = method.trainer(net, task, recipe, Pool(folder / "pool"), validation, folder / name,
+                             validate_every=args.validate_every, device=device)
     if trainer.resume():
-        print(f"{which.task}: going on from step {trainer.step} of {recipe.steps}")
+        print(f"{name}: going on from step {trainer.step} of {recipe.steps}")
     with _stopping(trainer):
         trainer.run()
     if trainer.stopped:
-        print(f"{which.task}: stopped at step {trainer.step}; the same command goes on from there.", file=sys.stderr)
+        print(f"{name}: stopped at step {trainer.step}; the same command goes on from there.", file=sys.stderr)
         raise KeyboardInterrupt
 
 
@@ -213,11 +233,15 @@ def _stopping(trainer):
 def _recipe(args, model: Model, which: Pass, device: str):
     from dataclasses import replace
 
-    from FetalPoseLib.training.detector import SHIPPED, Recipe
+    from FetalPoseLib.precision import has_bfloat16
+    from FetalPoseLib.training.detector import COMPARED, SHIPPED, Recipe
 
-    recipe = {"paper": Recipe(), "shipped": SHIPPED}[args.recipe or model.recipe]
-    bfloat16 = recipe.bfloat16 and _has_bfloat16(device)
-    return replace(recipe, steps=args.steps or which.steps, seed=args.seed, bfloat16=bfloat16)
+    recipes = {"paper": Recipe(), "shipped": SHIPPED, "compared": COMPARED}
+    recipe, steps = recipes[args.recipe or ("compared" if args.method else model.recipe)], which.steps
+    if args.method:  # the learning rate falls to the end: all are compared at rest
+        recipe, steps = replace(recipe, decay=1.0), EPOCH
+    bfloat16 = recipe.bfloat16 and has_bfloat16(device)
+    return replace(recipe, steps=args.steps or steps, seed=args.seed, bfloat16=bfloat16)
 
 
 def _validation(args, folder: Path, model: Model, options: dict) -> list:
@@ -299,15 +323,6 @@ def _device(name: str) -> str:
     if name == "cuda" and not torch.cuda.is_available():
         raise FetalPoseError("CUDA was asked for, but PyTorch finds no GPU that it can use. Choose auto or cpu.")
     return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
-
-
-def _has_bfloat16(device: str) -> bool:
-    """Whether the processor computes in bfloat16 itself; emulated, it is many times slower than float32."""
-    import torch
-
-    if device == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
 
 
 def _cores() -> int:

@@ -20,6 +20,7 @@ from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.heatmap import decode, render
 from FetalPoseLib.loss import heatmap_loss
 from FetalPoseLib.network import LandmarkNet, set_normalisation
+from FetalPoseLib.precision import autocast
 from FetalPoseLib.training.pool import Pool
 from FetalPoseLib.training.tasks import Sample, Task, draw
 
@@ -33,7 +34,7 @@ class Recipe:
 
     ``foreground`` weighs a voxel by 1 + foreground x target (0: the paper's L2); ``averaging`` is the decay a step of
     the running mean of the weights that is kept as the model (0: none); ``bfloat16`` computes convolutions in half
-    precision.
+    precision; ``clip`` is the longest gradient that is taken as it is (0: any).
     """
 
     steps: int = 16000
@@ -44,6 +45,7 @@ class Recipe:
     decay: float = 0.0
     averaging: float = 0.0
     bfloat16: bool = False
+    clip: float = 0.0
     seed: int = 1
 
     def rate(self, step: int) -> float:
@@ -56,6 +58,10 @@ class Recipe:
 #: The recipe of the bundled weights.
 SHIPPED = Recipe(beta1=0.9, foreground=60.0, warmup=200, decay=0.35, averaging=0.998, bfloat16=True)
 
+#: Of the methods that the benchmark compares: the paper's, and what lets it leave zero within an epoch. Plain L2 had
+#: learnt nothing after 300 steps, when the weighted one knew the midline; gradients over 0.2 are five times the usual.
+COMPARED = Recipe(foreground=60.0, warmup=200, averaging=0.998, bfloat16=True, clip=0.2)
+
 
 class Trainer:
     """One network in training in ``folder``: ``state.pt`` to resume from, ``log.jsonl``, and ``best.pt`` on validation.
@@ -67,7 +73,9 @@ class Trainer:
 
     def __init__(self, net: LandmarkNet, task: Task, recipe: Recipe, pool: Pool, validation: list, folder: Path, *,
                  validate_every: int = 500, save_every: int = 250, device: str = "cpu"):
-        self.net, self.task, self.recipe, self.pool, self.validation = net.to(device), task, recipe, pool, validation
+        # channels last: a third less time a step on a CPU, for the same numbers
+        self.net = net.to(device, memory_format=torch.channels_last_3d)
+        self.task, self.recipe, self.pool, self.validation = task, recipe, pool, validation
         self.folder, self.device = Path(folder), torch.device(device)
         self.validate_every, self.save_every = validate_every, save_every
         self.optimiser = torch.optim.Adam(self.net.parameters(), lr=recipe.learning_rate, betas=(recipe.beta1, 0.999))
@@ -84,7 +92,7 @@ class Trainer:
             "net": self.net.state_dict(), "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "step": self.step, "seconds": self.seconds, "best": self.best, "recipe": asdict(self.recipe),
-            "config": self.net.config(), "task": asdict(self.task),
+            "config": self.net.config(), "task": asdict(self.task), **self._more_state(),
         }
         part = self.folder / "state.part"
         torch.save(state, part)
@@ -108,7 +116,15 @@ class Trainer:
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
+        self._load_more_state(state)
         return True
+
+    def _more_state(self) -> dict:
+        """What another method has to keep besides."""
+        return {}
+
+    def _load_more_state(self, state: dict) -> None:
+        pass
 
     # steps
 
@@ -141,23 +157,29 @@ class Trainer:
         sample = draw(self.task, case, rng)
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.rate(self.step)
+        image, target = sample.image[None, None].to(self.device), self._target(sample)
         self.net.train()
         with self._precision():
-            prediction = self.net(sample.image[None, None].to(self.device))
-        loss = self._loss(prediction.float(), sample)
+            prediction = self.net(image)
+        loss = self._loss(prediction[0].float(), target, image[0])
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        if self.recipe.clip:
+            torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip)
         self.optimiser.step()
         self._update_average()
         return float(loss.detach())
 
     def _precision(self):
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.recipe.bfloat16)
+        return autocast(self.device, self.recipe.bfloat16)
 
-    def _loss(self, prediction: torch.Tensor, sample: Sample) -> torch.Tensor:
+    def _target(self, sample: Sample) -> torch.Tensor:
         grid = sample.grid.coarsened(self.net.input_stride)
-        target = render(grid.to_voxel(sample.points), grid.array_shape, self.task.sigma, self.device)
-        return heatmap_loss(prediction[0], target, self.recipe.foreground)
+        return render(grid.to_voxel(sample.points), grid.array_shape, self.task.sigma, self.device)
+
+    def _loss(self, prediction: torch.Tensor, target: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+        """Of heatmaps (16, nz, ny, nx) against theirs, for an image (1, Nz, Ny, Nx); other methods have another."""
+        return heatmap_loss(prediction, target, self.recipe.foreground)
 
     def _update_average(self) -> None:
         keep = min(self.recipe.averaging, (1 + self.step) / (10 + self.step))

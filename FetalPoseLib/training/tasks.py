@@ -7,12 +7,13 @@ paper does (models r4 and gcp).
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, replace
-from itertools import permutations
 
 import numpy as np
 import torch
 
+from FetalPoseLib.axis_turns import AxisTurn
 from FetalPoseLib.fetal_frame import FetalFrame
 from FetalPoseLib.geometry import Grid, Volume, canonical_grid, normalise_intensity, resample, sample
 from FetalPoseLib.locator import POINTS, axis_frame, locator_points
@@ -46,6 +47,8 @@ class Task:
     voxels_per_size: float | None = None
     #: SD of what the pass before gets wrong, as this one is trained on it: degrees, body units, log of size.
     disturbance: tuple[float, float, float] | None = None
+    #: In how many turns and mirrorings a case is shown, the same ones every time; None: in any, and in other greys.
+    views: int | None = None
 
     def metadata(self) -> dict:
         """What the estimator needs to know, as plain JSON values."""
@@ -63,7 +66,7 @@ def make_task(name: str, spacing: float | None = None) -> Task:
         "locate": Task("locate", len(POINTS), 2.0, 1.25),
         "orient": Task("orient", len(POINTS), 1.0, 1.5, **any_twist, disturbance=(15.0, 0.12, 0.15)),
         "detect": Task("detect", 16, 1.0, 1.5, **whole_body, disturbance=(14.0, 0.07, 0.10)),
-        "whole": Task("whole", 16, 1.25, 2.0),
+        "whole": Task("whole", 16, 1.25, 2.0, views=8),  # 100 volumes become 800, section 3
     }
     if name not in usual:
         raise ValueError(f"There is no task {name!r}; choose one of {', '.join(usual)}.")
@@ -74,10 +77,13 @@ def draw(task: Task, case: PoolCase, rng: np.random.Generator | None) -> Sample:
     """One sample of a case: augmented at random, or with ``rng`` None as the estimator would see it.
 
     Augmentation (paper, section 3: flips, which swap sides, and rotations): ``locate`` and ``whole`` turn and mirror
-    the volume's axes, ``orient`` and ``detect`` err in the frame and mirror the body; all vary gain and contrast.
+    the volume's axes, ``orient`` and ``detect`` err in the frame and mirror the body; all but ``whole``, which keeps
+    to the paper, vary gain and contrast.
     """
     image = torch.from_numpy(case.volume).float()
-    if rng is not None:
+    if rng is not None and task.views is not None:
+        rng = np.random.default_rng([zlib.crc32(case.name.encode()), int(rng.integers(task.views))])
+    elif rng is not None:
         image = _regrade(image, rng)
     image = normalise_intensity(image)
     if task.lower is not None:
@@ -125,15 +131,8 @@ def mirror_body(image: torch.Tensor, grid: Grid, landmarks: np.ndarray) -> tuple
 
 def _turn_axes(image, grid: Grid, landmarks, rng) -> tuple[torch.Tensor, Grid, np.ndarray]:
     """The volume with its axes permuted and flipped: one of 48, half of which mirror the body and so swap its sides."""
-    order = list(permutations(range(3)))[rng.integers(6)]  # new x, y, z axes are the old ones in this order
-    flips = rng.random(3) < 0.5
-    voxels = grid.to_voxel(landmarks)[:, order]
-    image = image.permute(*(2 - order[2 - axis] for axis in range(3)))
-    shape = [grid.shape[axis] for axis in order]
-    for axis in np.flatnonzero(flips):
-        voxels[:, axis] = shape[axis] - 1 - voxels[:, axis]
-    image = image.flip([2 - int(axis) for axis in np.flatnonzero(flips)])
-    turned = Grid(tuple(shape), np.diag([*np.full(3, grid.spacing[0]), 1.0]))
-    landmarks = turned.to_world(voxels)
-    mirrored = np.linalg.det(np.eye(3)[list(order)]) * (-1) ** flips.sum() < 0
-    return image.contiguous(), turned, landmarks[load_skeleton().mirror] if mirrored else landmarks
+    turn = AxisTurn.random(rng)
+    shape = tuple(grid.shape[axis] for axis in turn.order)
+    turned = Grid(shape, np.diag([*np.full(3, grid.spacing[0]), 1.0]))
+    landmarks = turned.to_world(turn.voxels(grid.to_voxel(landmarks), grid.shape))
+    return turn.apply(image), turned, landmarks[load_skeleton().mirror] if turn.mirrors else landmarks
