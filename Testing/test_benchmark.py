@@ -8,14 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from FetalPoseLib.benchmark import accuracy, choices, paper, report, speed, tables
+from FetalPoseLib.benchmark import accuracy, choices, methods, paper, report, speed, tables
 from FetalPoseLib.benchmark.cases import open_case
 from FetalPoseLib.benchmark.observed import Observed, as_points, as_rows, trace
 from FetalPoseLib.benchmark.records import Records, read_records
 from FetalPoseLib.benchmark.report import origin
 from FetalPoseLib.cli import main
 from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.estimator import REFINEMENTS
 from FetalPoseLib.geometry import Volume
+from FetalPoseLib.pose_library import PoseLibrary
+from FetalPoseLib.simulation.fingerprint import FROZEN
+from FetalPoseLib.skeleton import load_skeleton
 
 SPACING = 4.0
 MM = np.array([1.0, 0.0, 0.0])
@@ -32,27 +36,29 @@ def record(name, truth, *steps, unseen=(), failure=None):
     seen = [int(i not in unseen) for i in range(16)]
     poses = [as_rows(truth + step * MM) for step in steps]
     return {"name": name, "body": as_rows(truth), "seen": seen, "unrefined": poses[0] if poses else [None] * 16,
-            "steps": poses, "frames": [[70.0, 0.1, 0.02], [10.0, 0.2, 0.0]], "failure": failure}  # fmt: skip
+            "steps": poses, "evidence": [0.5] * len(poses), "frames": [[70.0, 0.1, 0.02], [10.0, 0.2, 0.0]], "failure": failure}  # fmt: skip
 
 
 class FakeEstimator:
     """Stands for `Observed`: 4 mm off along x, and halving it with every iteration."""
 
-    device, library = "cpu", None
+    device, library = "cpu", PoseLibrary(np.random.default_rng(9).uniform(0, 60, (12, 16, 3)))
 
-    def __init__(self, truth=None, *, model="fake", device="cpu", fail=()):
-        self.truth, self.fail, self.calls = truth, set(fail), 0
-        self.metadata, self.refinement = {"sha256": "ab" * 32}, {}
+    def __init__(self, truth=None, *, model="fake", device="cpu", refinement="consensus", fail=(), off=4):
+        self.truth, self.fail, self.calls, self.off, self.sizes = truth, set(fail), 0, off, []
+        self.metadata, self.refinement = {"sha256": "ab" * 32}, {"method": refinement}
 
     def estimate(self, volume, *, iterations, progress):
         self.calls += 1
         if self.calls in self.fail:
             raise FetalPoseError("No fetus found")
-        off = [self.truth + self.refinement.get("k", 4) / 2**i * MM for i in range(iterations + 1)]
+        self.sizes.append(len(self.library))
+        off = [self.truth + self.refinement.get("k", self.off) / 2**i * MM for i in range(iterations + 1)]
         progress(SimpleNamespace(stage="locate", iteration=0, points=None))
         progress(SimpleNamespace(stage="detect", iteration=0, points=off[0]))
         for i in range(iterations + 1):
-            progress(SimpleNamespace(stage="refine", iteration=i, points=off[i]))
+            sure = np.full(16, 0.9 - 0.1 * abs(i - 1))  # most in the first iteration
+            progress(SimpleNamespace(stage="refine", iteration=i, points=off[i], confidence=sure))
         return SimpleNamespace(points=off[-1], unrefined=off[0], confidence=np.ones(16), warnings=[])
 
 
@@ -99,12 +105,13 @@ def test_tables_of_records_whose_errors_are_known():
     assert refined["auc"] == pytest.approx((16 * 89.5 + 15 * 69.5) / 31)  # exact for errors midway between thresholds
     assert refined["missed"] == 0 and refined["wrong_side_limbs_percent"] == 0
     assert refined["length_error_mm"] == pytest.approx(0, abs=0.02)  # a shift changes no length
-    errors = tables.landmark_table([run], "mean_mm")
+    columns = {f"made-up {stage}": (run.poses(stage), run.truth) for stage in tables.STAGES}
+    errors = tables.landmark_table(columns, "mean_mm")
     assert errors[5] == {
         "landmark": "L6 left_wrist",
         **{f"paper {method}": paper.ERROR_MM[method][5] for method in paper.METHODS},
-        "made-up test unrefined": pytest.approx(4),
-        "made-up test refined": pytest.approx(1.05),
+        "made-up unrefined": pytest.approx(4),
+        "made-up refined": pytest.approx(1.05),
     }
     assert [row["mean_mm"] for row in tables.iteration_table([run])] == pytest.approx([94 / 31, 2, 62.55 / 31])
     assert len(tables.length_table([run])) == 16
@@ -163,7 +170,7 @@ def test_small_numbers_are_not_rounded_away(tmp_path):
 
 
 def test_a_killed_run_goes_on(truth, tmp_path):
-    path = tmp_path / "accuracy_fake_validation.jsonl"
+    path = tmp_path / "accuracy_fake_consensus_validation.jsonl"
     first = FakeEstimator(truth)
     accuracy.measure(first, "validation", range(2), tmp_path, model="fake", iterations=2)
     with path.open("a") as file:
@@ -229,6 +236,7 @@ def test_accuracy_from_the_command_line(truth, tmp_path, capsys):
         assert b"abababababab" in path.read_bytes() and b"some/where" not in path.read_bytes()
     text = (tmp_path / "accuracy.md").read_text()
     assert "not directly comparable" in text and "fetalpose benchmark accuracy --model mine --split validation" in text
+    assert "--refinement consensus --iterations 2" in text
     with (tmp_path / "accuracy_error.csv").open() as file:
         assert file.readline().startswith("# Written by")
         assert list(csv.DictReader(file))[16]["paper SSL-GCP"] == "4.92"
@@ -236,26 +244,43 @@ def test_accuracy_from_the_command_line(truth, tmp_path, capsys):
 
 def test_choices_compare_every_option_and_iteration_on_validation(truth, tmp_path):
     estimator = FakeEstimator(truth)
-    options = choices.combinations(choices.parse_axes(["k=2,4"]), {}, full=True)
-    assert options == [{"k": 10}, {"k": 2}, {"k": 4}]
-    folders = {"output": tmp_path, "records": tmp_path / "records", "model": "fake", "iterations": 1}
+    options = [{"method": "ssl", "k": k} for k in (2, 4)] + [{"method": "ssl", "k": 4, "library_size": 5}]
+    folders = {"output": tmp_path, "records": tmp_path / "records", "model": "fake", "iterations": 2}
     rows = choices.choose(estimator, options, range(3), **folders)
-    assert [(row["k"], row["iteration"]) for row in rows] == [(2, 1), (2, 0), (4, 1), (4, 0), (10, 1), (10, 0)]
-    assert rows[0]["mean_mm"] == pytest.approx(1) and rows[0]["change_mm"] == pytest.approx(-1)
-    assert estimator.calls == 9
-    choices.choose(estimator, [*options, {"k": 6}], range(3), **folders)
+    small = [row for row in rows if row["k"] == 2]
+    assert [row["iteration"] for row in small] == [2, 1, "best evidence", 0] and rows[:2] == small[:2]
+    assert small[0]["mean_mm"] == pytest.approx(0.5) and small[0]["change_mm"] == pytest.approx(-1.5)
+    assert small[2]["mean_mm"] == small[1]["mean_mm"] == pytest.approx(1)
+    assert estimator.calls == 9 and estimator.sizes == [12, 12, 5] * 3
+    assert {row["library_size"] for row in rows} == {None, 5}
+    choices.choose(estimator, [*options, {"method": "ssl", "k": 6}], range(3), **folders)
     assert estimator.calls == 12
-    assert (tmp_path / "validation_choices.csv").exists()
+    assert (tmp_path / "refinement_fake.csv").exists()
+
+
+def test_the_part_of_the_library_and_the_subset_reach_the_estimator():
+    estimator, library = FakeEstimator(), FakeEstimator.library
+    choices.arrange(estimator, {"method": "ssl", "k": 3, "library_size": 4, "subset": "all"}, library)
+    np.testing.assert_array_equal(estimator.library.poses, library.poses[:4])
+    assert estimator.library.skeleton.registration_subset == tuple(range(16))
+    assert estimator.refinement == {"method": "ssl", "k": 3}
+    choices.arrange(estimator, {"method": "ssl"}, library)
+    assert len(estimator.library) == 12 and len(estimator.library.skeleton.registration_subset) == 10
+    with pytest.raises(FetalPoseError, match="no subset 'head'. Choose paper, all or trunk"):
+        choices.arrange(estimator, {"method": "ssl", "subset": "head"}, library)
 
 
 def test_what_can_be_varied():
-    one_at_a_time = choices.combinations(choices.parse_axes(["lr=1e-4,5e-4", "similarity=false,true"]), {"k": 20})
-    assert one_at_a_time == [
-        {"lr": 5e-4, "similarity": False, "k": 10},  # the paper's
-        {"lr": 5e-4, "similarity": False, "k": 20},
-        {"lr": 1e-4, "similarity": False, "k": 20},
-        {"lr": 5e-4, "similarity": True, "k": 20},
+    presets = list(REFINEMENTS.values())
+    axes = choices.parse_axes(["lr=1e-4,5e-4", "similarity=true", "jointly=false"])
+    assert choices.combinations(axes) == [
+        *presets,
+        {"method": "consensus", "jointly": False},
+        {"method": "ssl", "lr": 1e-4},  # 5e-4 is the paper's, which is there
+        {"method": "ssl", "similarity": True},
     ]
+    full = choices.combinations(choices.parse_axes(["lr=1e-4,5e-4", "similarity=false,true"]), full=True)
+    assert len(full) == len(presets) + 3 and {"method": "ssl", "lr": 1e-4, "similarity": True} in full
     assert choices.parse_axes(["weighting=mean,residual"]) == {"weighting": ("mean", "residual")}
     for word in ("net=1", "k", "iterations=4"):
         with pytest.raises(FetalPoseError, match=f"'{word}' varies nothing"):
@@ -286,3 +311,87 @@ def test_the_real_estimator_under_observation(cases, tmp_path):
     small = Volume(case.volume.array[:4], case.volume.ijk_to_ras)
     failed = trace(estimator, small, iterations=1)
     assert "a fetus needs" in failed["failure"] and failed["unrefined"] == [None] * 16
+
+
+# --- the paper's methods
+
+
+def method_records(output, truth, offs, *, model="r4", refinement="paper", split="test"):
+    """Complete records of a method whose subjects are off by `offs` mm, halved by refinement."""
+    method = next(m for m in methods.METHODS if (m.model, m.refinement) == (model, refinement))
+    path = method.records(output, split)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [record(f"{split}-{i:03d}", truth, off, off / 2) for i, off in enumerate(offs)]
+    header = {**HEADER, "model": model, "split": split, "refinement_name": refinement}
+    path.write_text("".join(json.dumps(row) + "\n" for row in (header, *rows)))
+
+
+def test_methods_are_compared_by_subject_with_holms_correction(tmp_path):
+    truth, rng = body(3), np.random.default_rng(5)
+    offs = rng.uniform(2, 6, FROZEN["test"])
+    method_records(tmp_path, truth, offs)
+    method_records(tmp_path, truth, offs, refinement="consensus")
+    method_records(tmp_path, truth, offs / 2 + rng.normal(0, 0.2, len(offs)), model="r4-gan", refinement="none")
+    method_records(tmp_path, truth, offs[:10], model="gcp")  # a run that was stopped
+    found = {column.method.name: column for column in methods.columns(tmp_path, "test")}
+    assert list(found) == ["Land-R4", "GAN-R4", "SSL-R4", "Consensus-R4"]
+    rows = {(r["method"], r["against"]): r for r in methods.difference_rows(list(found.values()))}
+    land, gan = rows["SSL-R4", "Land-R4"], rows["SSL-R4", "GAN-R4"]
+    assert land["error_mm_change"] == pytest.approx(-offs.mean() / 2, abs=0.01) and land["p_holm"] < 1e-6
+    assert gan["p_holm"] > 0.05 and gan["error_mm_low"] < 0 < gan["error_mm_high"]
+    assert rows["Consensus-R4", "SSL-R4"]["p"] == 1.0  # the same poses
+    tables_written = methods.write_methods(tmp_path)
+    assert [row["method"] for row in tables_written] == list(found)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {"methods.md", "methods_error.csv", "methods_auc.csv", "methods_lengths.csv", "methods_pck.png"} < names
+    assert "methods_poses.png" not in names, "not without both spacings"
+    assert "not directly comparable" in (tmp_path / "methods.md").read_text()
+
+
+def test_holms_correction_is_the_step_down_one():
+    assert methods.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert methods.holm([0.5, 0.9]) == [1.0, 1.0] and methods.holm([]) == []
+
+
+def test_limits_of_agreement_hold_95_percent():
+    deviations = np.random.default_rng(0).normal(0.5, 2.0, 20000)
+    deviations[3] = np.nan
+    low, high = methods.agreement(deviations)
+    assert (low, high) == pytest.approx((0.5 - 3.92, 0.5 + 3.92), abs=0.1)
+    assert np.mean((deviations > low) & (deviations < high)) == pytest.approx(0.95, abs=0.01)
+
+
+def test_swapped_limbs_that_are_mended_are_shown(tmp_path):
+    truth, mirror = body(3), load_skeleton().mirror
+    for model, refinement in (("r4", "paper"), ("gcp", "paper")):
+        method_records(tmp_path, truth, np.full(FROZEN["test"], 2.0), model=model, refinement=refinement)
+        path = next(m for m in methods.METHODS if m.model == model).records(tmp_path, "test")
+        header, *rows = [json.loads(line) for line in path.read_text().splitlines()]
+        rows[7]["unrefined"] = as_rows(truth[mirror])  # mended by refinement
+        path.write_text("".join(json.dumps(row) + "\n" for row in (header, *rows)))
+    wrong = {row["method"]: row["wrong_side_limbs_percent"] for row in methods.write_methods(tmp_path)}
+    assert wrong["Land-GCP"] == pytest.approx(100 / 52) and wrong["SSL-GCP"] == 0
+    assert b"methods_poses.png" in (tmp_path / "methods.md").read_bytes()
+    assert (tmp_path / "methods_poses.png").stat().st_size > 10_000
+
+
+def test_a_rival_without_weights_is_left_out_and_the_others_are_measured(truth, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(FROZEN, "test", 2)
+    monkeypatch.setitem(FROZEN, "shifted", 1)
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "gcp-rnn.safetensors").touch()
+    made = []
+
+    def fakes(**options):
+        made.append((options["model"], options["refinement"]))
+        return FakeEstimator(truth, **options)
+
+    arguments = ["benchmark", "methods", "--output", str(tmp_path), "--weights", str(tmp_path / "weights")]
+    assert main(arguments, estimator_factory=fakes) == 0
+    assert (str(tmp_path / "weights" / "gcp-rnn.safetensors"), "consensus") in made
+    assert ("fetal-frame", "consensus") in made
+    said = capsys.readouterr()
+    assert "GAN-R4 is left out" in said.err and "r4-gan.safetensors" in said.err
+    assert "| test | RNN-GCP | 2 | 0 | 4.00 |" in said.out and "| shifted | fetal-frame refined | 1 |" in said.out
+    made.clear()
+    assert main(arguments, estimator_factory=fakes) == 0 and not made  # all there is has been measured

@@ -73,8 +73,10 @@ def combinations(axes: Mapping[str, Sequence], *, full: bool = False) -> list[di
         varied = [{name: value} for name, values in ssl.items() for value in values]
     presets = [*REFINEMENTS.values()]
     joint = [{**REFINEMENTS["consensus"], "jointly": value} for value in axes.get("jointly", ())]
-    options = [*presets, *joint, *({**REFINEMENTS["paper"], **v} for v in varied)]
-    return list({_label(option): option for option in options}.values())
+    options, distinct = [*presets, *joint, *({**REFINEMENTS["paper"], **v} for v in varied)], {}
+    for option in options:
+        distinct.setdefault(_label(option), option)
+    return list(distinct.values())
 
 
 def _label(options: Mapping) -> str:
