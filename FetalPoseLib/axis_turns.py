@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import permutations, product
+from itertools import permutations
 
 import numpy as np
 from torch import Tensor
@@ -45,4 +45,3 @@ class AxisTurn:
 
 #: The mirror image along x, which in a fetus's own frame exchanges its sides.
 MIRROR = AxisTurn(flips=(True, False, False))
-AXIS_TURNS = tuple(AxisTurn(o, f) for o in permutations(range(3)) for f in product((False, True), repeat=3))

@@ -1,11 +1,11 @@
 """Refinement by consensus: the network looks again, mirrored and from other frames, and its looks are joined.
 
 What the network says of a volume depends on how it is shown it, and a mistake is seldom made twice. Each iteration
-shows it the same volume in another way, an even chance of left being right among them, brings the heatmaps back to the
-first look's grid and averages them with all before; the pose is then chosen from the peaks of the mean jointly
-(`pictorial`). So the label proxy of the paper (section 2.2), which has the network agree with the atlases, gives way to
-the network's agreement with itself, and the pose library's part is to say which peaks go together. Nothing is learnt,
-so an iteration costs one forward pass.
+shows it the same volume in another way, every other time mirrored, brings the heatmaps back to the first look's grid
+and averages them with all before; the pose is then chosen from the peaks of the mean jointly (`pictorial`). So the
+label proxy of the paper (section 2.2), which has the network agree with the atlases, gives way to the network's
+agreement with itself, and the pose library's part is to say which peaks go together. Nothing is learnt, so an iteration
+costs one forward pass.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from FetalPoseLib.axis_turns import AXIS_TURNS, MIRROR, AxisTurn
+from FetalPoseLib.axis_turns import MIRROR, AxisTurn
 from FetalPoseLib.fetal_frame import FetalFrame
 from FetalPoseLib.geometry import Grid
-from FetalPoseLib.pictorial import LengthPrior, read_pose
+from FetalPoseLib.pictorial import PoseReader
 
 #: SD of the frames that are looked from: degrees, body units, log of size. Half of what the network learnt to bear.
 ELSEWHERE = (6.0, 0.03, 0.04)
@@ -44,9 +44,9 @@ class Consensus:
     look : callable
         From the number of a further look, 1 for the first, to its heatmaps (16, nz, ny, nx) on ``grid``.
     grid : where the heatmaps lie in the world.
-    prior : of the segments' lengths; without one (None) every landmark is chosen for itself, for comparison.
+    reader : how a pose is read from heatmaps.
     iterations : further looks; 0 reads the first one only, jointly.
-    fixed : landmark index (0-based) to (3,) RAS mm, points a person has placed, see `read_pose`.
+    fixed : landmark index (0-based) to (3,) RAS mm, points a person has placed, see `PoseReader.read`.
 
     Raises
     ------
@@ -56,7 +56,7 @@ class Consensus:
 
     look: Callable[[int], Tensor]
     grid: Grid
-    prior: LengthPrior | None
+    reader: PoseReader
     iterations: int = 6
     fixed: Mapping[int, np.ndarray] = field(default_factory=dict)
 
@@ -72,7 +72,7 @@ class Consensus:
         for iteration in range(self.iterations + 1):
             if iteration:
                 total += self.look(iteration)
-            yield Agreement(iteration, *read_pose(total / (iteration + 1), self.grid, self.prior, fixed=self.fixed))
+            yield Agreement(iteration, *self.reader.read(total / (iteration + 1), self.grid, self.fixed))
 
 
 def frame_of_look(frame: FetalFrame, number: int) -> tuple[FetalFrame, AxisTurn]:
@@ -83,13 +83,6 @@ def frame_of_look(frame: FetalFrame, number: int) -> tuple[FetalFrame, AxisTurn]
     degrees, shift, scale = ELSEWHERE
     rng = np.random.default_rng(number)  # the same looks every time
     return frame.disturbed(rng, rotation_deg=degrees, shift=shift, scale=scale), turn
-
-
-def turn_of_look(number: int) -> AxisTurn:
-    """How look ``number`` of a network that knows no frame turns the volume: all 48 ways in a fixed order, x first."""
-    others = [turn for turn in AXIS_TURNS if turn not in (AxisTurn(), MIRROR)]
-    order = np.random.default_rng(0).permutation(len(others))
-    return [MIRROR, *(others[i] for i in order), AxisTurn()][(number - 1) % len(AXIS_TURNS)]
 
 
 def heatmaps_turned(heatmaps: Callable[[Tensor], Tensor], image: Tensor, turn: AxisTurn, mirror: np.ndarray) -> Tensor:

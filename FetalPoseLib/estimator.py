@@ -17,14 +17,14 @@ import numpy as np
 import torch
 
 from FetalPoseLib import __version__
-from FetalPoseLib.consensus import Consensus, frame_of_look, heatmaps_turned, turn_of_look
+from FetalPoseLib.consensus import Consensus, frame_of_look, heatmaps_turned
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.fetal_frame import FetalFrame
 from FetalPoseLib.geometry import Grid, Volume, canonical_grid, normalise_intensity, resample, sample
 from FetalPoseLib.heatmap import decode
 from FetalPoseLib.locator import coarse_frames, distinct, mean_body, read_frames
 from FetalPoseLib.network import LandmarkNet, set_normalisation
-from FetalPoseLib.pictorial import LengthPrior
+from FetalPoseLib.pictorial import PoseReader
 from FetalPoseLib.plausibility import CRL_RANGE, TRUNK_TO_CRL
 from FetalPoseLib.pose_library import PoseLibrary
 from FetalPoseLib.precision import PRECISIONS, autocast, has_bfloat16
@@ -206,7 +206,7 @@ class Estimator:
         grid = _checked_grid(volume, main.task["spacing_mm"])
         image = normalise_intensity(resample(volume, grid, device=self.device))
         if "locate" not in self.networks:
-            return self._view(main, *_padded(image, grid, main.net.multiple))
+            return self._view(main, image, grid)
         view = self._best_view([frame] if frame is not None else self._readings(image, grid), image, grid)
         better = _frame(view.points)
         return view if better is None else max(view, self._view_in(better, image, grid), key=_certainty)
@@ -249,8 +249,12 @@ class Estimator:
         network, options = self._main, dict(self.refinement)
         grid = network.heatmap_grid(view.grid)
         if options.pop("method") == "consensus":
-            prior = LengthPrior.of(self.library) if options["jointly"] else None
-            return Consensus(partial(self._look_again, view), grid, prior, iterations, fixed).run(view.heatmaps)
+            # A look at the whole volume shows no sides, and its mistakes are others in every orientation: joining
+            # looks does not help there, reading one jointly does (`fetalpose benchmark refinement --model r4`).
+            sided = view.frame is not None
+            reader = PoseReader(self.library if options["jointly"] else None, sided=sided)
+            looks = iterations if sided else 0
+            return Consensus(partial(self._look_again, view), grid, reader, looks, fixed).run(view.heatmaps)
         options = {"foreground": network.task.get("foreground", 0.0), "bfloat16": network.bfloat16, **options}
         loop = Refinement(network.net, self.library, grid=grid, sigma=network.task["sigma"], iterations=iterations,
                           fixed=fixed, **options)  # fmt: skip
@@ -259,8 +263,6 @@ class Estimator:
     def _look_again(self, view: _View, number: int) -> torch.Tensor:
         """The heatmaps of a further look, on the grid of the view's."""
         network, mirror = self._main, load_skeleton().mirror
-        if view.source is None:
-            return heatmaps_turned(network.heatmaps, view.image, turn_of_look(number), mirror)
         frame, turn = frame_of_look(_frame(view.points) or view.frame, number)
         box = _box(frame, network.task)
         found = heatmaps_turned(network.heatmaps, sample(*view.source, box), turn, mirror)
@@ -334,13 +336,6 @@ def _build(name: str, state: dict, about: dict, device: torch.device, bfloat16: 
 
 def _certainty(view: _View) -> float:
     return float(view.confidence.mean())
-
-
-def _padded(image: torch.Tensor, grid: Grid, multiple: int) -> tuple[torch.Tensor, Grid]:
-    """Zeros, which are outside the sector, at the far ends up to multiples of ``multiple``, so that flips fit."""
-    ends = [-n % multiple for n in grid.shape]
-    shape = tuple(n + end for n, end in zip(grid.shape, ends, strict=True))
-    return torch.nn.functional.pad(image, [0, ends[0], 0, ends[1], 0, ends[2]]), Grid(shape, grid.affine)
 
 
 def _box(frame: FetalFrame, task: dict) -> Grid:

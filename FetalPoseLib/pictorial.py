@@ -3,15 +3,24 @@
 A network marks every landmark for itself, and where it hesitates, between two hands or a wrist and the cord, the
 right place is often its second choice. A pictorial structure (Felzenszwalb and Huttenlocher, Int. J. Comput. Vis. 61,
 2005) weighs all choices at once: each candidate costs what its peak lacks in height, each segment what its length
-lacks in likelihood, and on a tree the cheapest combination is found exactly by dynamic programming. What is a likely
-length, the pose library says: the log of each segment's share of the body's size is taken as normal. The size is
-unknown and the same for all segments, so it is chosen along with the candidates.
+lacks in likelihood. What is a likely length, the pose library says: the log of each segment's share of the body's size
+is taken as normal. The size is unknown and the same for all segments, so it is chosen along with the candidates.
+
+The two of a symmetric pair are chosen together, because they are not in one place. A skeleton of single landmarks and
+of pairs is a tree, too, on which the cheapest combination is found exactly, by dynamic programming (`choose`).
+
+Lengths alone tell neither left from right nor which elbow goes with which shoulder. So the library's atlases are
+registered to what was chosen, as in the paper's section 2.2, and the choice is made again with each candidate costing
+its distance from them, until nothing changes (`PoseReader`). A network that looks at the whole volume marks both hands
+in the maps of either: then the peaks of a pair are put together, and this is done for both assignments of the arms and
+of the legs. Atlases cannot be mirrored, so one of the four comes out cheapest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -23,12 +32,18 @@ from FetalPoseLib.pose_library import PoseLibrary
 from FetalPoseLib.skeleton import Skeleton, load_skeleton
 
 CANDIDATES = 6  # peaks a landmark
-CANDIDATE_DISTANCE = 2.0  # voxels between them
+CANDIDATE_DISTANCE = 2.0  # voxels between them, and between the two of a pair
 SEPARATION = 4.0  # voxels from which another peak makes the choice less certain, as in `heatmap.decode`
 EVIDENCE = 5.0  # how many e-folds of a length's likelihood an e-fold of a peak's height outweighs
 LEAST_SD = 0.2  # of the log of a length: a few hundred atlases are not all bodies, and peaks are not exact
 MOST_COST = 12.5  # of a length: five SD and more are all impossible alike
+ATLASES = 10  # that guide the choice, K of Eq. 1
+ATLAS_SD = 4.0  # mm, by which an atlas errs at the least
+MOST_DISTANCE_COST = 12.0  # of a candidate's distance from the atlases
+ROUNDS = 3  # of registering and choosing
 SIZES = np.geomspace(8.0, 50.0, 24)  # mm: body units from the smallest fetus of 10 weeks to the largest of 14, and more
+
+Candidates = tuple[np.ndarray, np.ndarray]  # points (P, 3) mm and the heights (P,) of their peaks, highest first
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,87 +66,222 @@ class LengthPrior:
         logs = np.log(lengths / sizes[:, None])
         return cls(library.skeleton, logs.mean(axis=0), np.maximum(logs.std(axis=0), LEAST_SD))
 
-    def cost(self, segment: int, lengths: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-        """Negative log-likelihood, less its constant, of lengths (...) mm in bodies of sizes (S,) mm: (S, ...)."""
-        sizes = sizes.reshape(-1, *[1] * np.ndim(lengths))
+    def cost(self, segment: int, lengths: np.ndarray) -> np.ndarray:
+        """Negative log-likelihood, less its constant, of lengths (...) mm in bodies of `SIZES`: (24, ...).
+
+        A length of NaN, to a landmark that is not seen, costs nothing.
+        """
+        sizes = SIZES.reshape(-1, *[1] * np.ndim(lengths))
         z = (np.log(np.maximum(lengths, 0.1) / sizes) - self.mean[segment]) / self.sd[segment]
-        return np.minimum(z**2 / 2, MOST_COST)
+        return np.nan_to_num(np.minimum(z**2 / 2, MOST_COST))
 
 
-def choose(candidates: Sequence[tuple[np.ndarray, np.ndarray]], prior: LengthPrior) -> list[int]:
-    """The candidate of each landmark in the cheapest combination, as an index; -1 for a landmark without candidates.
+@dataclass(frozen=True, eq=False)
+class _Node:
+    """A landmark or a symmetric pair: its ``landmarks``, and the states (S, 1 or 2) it may be in, as candidates."""
+
+    landmarks: tuple[int, ...]
+    states: np.ndarray
+    cost: np.ndarray
+
+
+def choose(
+    candidates: Sequence[Candidates], prior: LengthPrior, *, apart: float = 0.0,
+    extra: Sequence[np.ndarray] | None = None,
+) -> tuple[list[int], float]:  # fmt: skip
+    """The cheapest combination: the candidate of each landmark, as an index, and what it costs in all.
 
     Parameters
     ----------
-    candidates : for each landmark, points (P, 3) mm and heights of their peaks (P,), P any number, highest first.
+    candidates : of each landmark, any number; the index of a landmark without candidates is -1, at no cost.
+    apart : mm, at which symmetric landmarks lie from each other at the least, where their candidates allow it.
+    extra : of each landmark, a further cost (P,) of its candidates.
     """
-    skeleton = prior.skeleton
-    segment_between = {frozenset((s.start, s.end)): i for i, s in enumerate(skeleton.segments)}
-    edges = [edge for level in skeleton.levels() for edge in level]
-    # cost[landmark]: (sizes, candidates), of the landmark and all that hangs on it
-    cost = {i: np.tile(-EVIDENCE * np.log(np.maximum(h, 1e-3)), (len(SIZES), 1)) for i, (_, h) in enumerate(candidates)}
+    nodes = _nodes(candidates, prior.skeleton, apart, extra)
+    edges = _edges(nodes, prior.skeleton)
+    cost = [np.tile(node.cost, (len(SIZES), 1)) for node in nodes]
     best = {}
-    for landmark, parent in reversed(edges[1:]):
-        if not len(candidates[landmark][0]) or not len(candidates[parent][0]):
-            continue  # what hangs on an unseen landmark is chosen for itself
-        apart = np.linalg.norm(candidates[parent][0][:, None] - candidates[landmark][0], axis=2)
-        both = prior.cost(segment_between[frozenset((landmark, parent))], apart, SIZES) + cost[landmark][:, None]
-        best[landmark] = both.argmin(axis=2)
+    for child, parent in reversed(edges[1:]):
+        both = cost[child][:, None] + _between(nodes[parent], nodes[child], candidates, prior)
+        best[child] = both.argmin(axis=2)
         cost[parent] = cost[parent] + both.min(axis=2)
-    return _read_back(edges, candidates, cost, best)
+    chosen, state = [-1] * len(candidates), {}
+    root = edges[0][0]
+    size, state[root] = np.unravel_index(cost[root].argmin(), cost[root].shape)
+    for node, parent in edges:
+        if parent is not None:
+            state[node] = best[node][size, state[parent]]
+        for landmark, choice in zip(nodes[node].landmarks, nodes[node].states[state[node]], strict=True):
+            chosen[landmark] = int(choice)
+    return chosen, float(cost[root].min())
 
 
-def _read_back(edges, candidates, cost, best) -> list[int]:
-    """From the root to the ends: each landmark's candidate, given its parent's and the size of the body."""
-    chosen, size = [-1] * len(candidates), {}
-    for landmark, parent in edges:
-        if not len(candidates[landmark][0]):
-            continue
-        if landmark in best:
-            size[landmark] = size[parent]
-            chosen[landmark] = int(best[landmark][size[parent], chosen[parent]])
-        else:  # the root of a tree
-            size[landmark], chosen[landmark] = np.unravel_index(cost[landmark].argmin(), cost[landmark].shape)
-    return [int(choice) for choice in chosen]
+def _nodes(candidates: Sequence[Candidates], skeleton: Skeleton, apart: float, extra) -> list[_Node]:
+    own = [-EVIDENCE * np.log(np.maximum(heights, 1e-3)) for _, heights in candidates]
+    own = own if extra is None else [cost + more for cost, more in zip(own, extra, strict=True)]
+    numbers = [np.arange(len(cost)) if len(cost) else np.array([-1]) for cost in own]
+    cost = [np.append(c, 0.0) for c in own]  # the last, -1, is "not seen"
+    nodes = []
+    for pair in skeleton.symmetric_pairs:
+        first, second = pair
+        states = np.stack(np.meshgrid(numbers[first], numbers[second], indexing="ij"), axis=-1).reshape(-1, 2)
+        between = np.linalg.norm(_at(candidates, first, states[:, 0]) - _at(candidates, second, states[:, 1]), axis=1)
+        free = ~(between < apart)
+        states = states[free] if free.any() else states
+        nodes.append(_Node(pair, states, cost[first][states[:, 0]] + cost[second][states[:, 1]]))
+    for landmark in range(len(candidates)):
+        if skeleton.mirror[landmark] == landmark:
+            nodes.append(_Node((landmark,), numbers[landmark][:, None], cost[landmark][numbers[landmark]]))
+    return nodes
 
 
-def read_pose(
-    heatmaps, grid: Grid, prior: LengthPrior | None, *, fixed: Mapping[int, np.ndarray] | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """The likeliest pose in the heatmaps (16, nz, ny, nx) on `grid`, and its confidence.
+def _edges(nodes: list[_Node], skeleton: Skeleton) -> list[tuple[int, int | None]]:
+    """The nodes as a tree, from its root outwards: (node, its parent)."""
+    node_of = {landmark: i for i, node in enumerate(nodes) for landmark in node.landmarks}
+    edges = [edge for level in skeleton.levels() for edge in level]
+    nodes_and_parents = [(node_of[child], None if parent is None else node_of[parent]) for child, parent in edges]
+    return list(dict.fromkeys(nodes_and_parents))
+
+
+def _at(candidates: Sequence[Candidates], landmark: int, choices: np.ndarray) -> np.ndarray:
+    """Points (S, 3) of choices (S,) of a landmark, NaN where it is not seen."""
+    return np.vstack([candidates[landmark][0].reshape(-1, 3), np.full(3, np.nan)])[choices]
+
+
+def _between(parent: _Node, child: _Node, candidates: Sequence[Candidates], prior: LengthPrior) -> np.ndarray:
+    """Cost (24, parent's states, child's states) of the segments that join two nodes."""
+    total = 0.0
+    for i, segment in enumerate(prior.skeleton.segments):
+        for start, end in ((segment.start, segment.end), (segment.end, segment.start)):
+            if start in parent.landmarks and end in child.landmarks:
+                here = _at(candidates, start, parent.states[:, parent.landmarks.index(start)])
+                there = _at(candidates, end, child.states[:, child.landmarks.index(end)])
+                total = total + prior.cost(i, np.linalg.norm(here[:, None] - there, axis=2))
+    return total
+
+
+class PoseReader:
+    """Reads poses from heatmaps by what a library knows of bodies.
 
     Parameters
     ----------
-    prior : without one, the highest peak of each map is taken.
-    fixed : landmark (0-based) to (3,) RAS mm: the only candidate that it then has, and none of its partner's.
+    library : its atlases give the lengths and guide the choice; without one, the highest peak of each map is taken.
+        FetalPoseError if it is empty.
+    sided : whether the maps tell left from right; if not, the library does.
 
-    Returns
+    Example
     -------
-    points : (16, 3) RAS mm, NaN where a map has no positive value
-    confidence : (16,) in 0..1, as of `heatmap.decode`, but for the peak that was chosen; 1 for fixed points
+    >>> points, confidence = PoseReader(library).read(heatmaps, grid)
     """
-    found = _candidates(heatmaps, grid, load_skeleton().mirror, dict(fixed or {}))
-    points, confidence = np.full((len(found), 3), np.nan), np.zeros(len(found))
-    highest = [0 if len(heights) else -1 for _, heights in found]
-    for landmark, choice in enumerate(highest if prior is None else choose(found, prior)):
-        if choice >= 0:
-            places, heights = found[landmark]
-            points[landmark], height = places[choice], heights[choice]
-            elsewhere = np.linalg.norm(places - places[choice], axis=1) >= SEPARATION * grid.spacing.max()
-            confidence[landmark] = min(height, 1.0) * height / (height + heights[elsewhere].max(initial=0.0))
-    return points, confidence
+
+    def __init__(self, library: PoseLibrary | None, *, sided: bool = True):
+        self.library, self.sided = library, sided
+        self.prior = None if library is None else LengthPrior.of(library)
+
+    def read(
+        self, heatmaps, grid: Grid, fixed: Mapping[int, np.ndarray] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The likeliest pose in the heatmaps (16, nz, ny, nx) on `grid`, and its confidence.
+
+        Parameters
+        ----------
+        fixed : landmark (0-based) to (3,) RAS mm: the only candidate that it then has.
+
+        Returns
+        -------
+        points : (16, 3) RAS mm, NaN where a map has no positive value
+        confidence : (16,) in 0..1, as of `heatmap.decode`, but for the peak that was chosen; 1 for fixed points
+        """
+        fixed, apart = dict(fixed or {}), CANDIDATE_DISTANCE * grid.spacing.max()
+        found = _candidates(heatmaps, grid, fixed)
+        if self.library is None:
+            chosen = [0 if len(heights) else -1 for _, heights in found]
+        else:
+            found = found if self.sided else _merged(found, self.library.skeleton, fixed, apart)
+            chosen = self._choose(found, apart)
+        points, partner = _pose(found, chosen), load_skeleton().mirror
+        return points, _confidence(found, chosen, points, partner, SEPARATION * grid.spacing.max())
+
+    def _choose(self, found: list[Candidates], apart: float) -> list[int]:
+        """The cheapest choice over all readings of the sides, guided by the atlases where they can be registered."""
+        alone, _ = choose(found, self.prior, apart=apart)
+        pose, readings = _pose(found, alone), _sides(self.library.skeleton, self.sided)
+        guided = [choice for names in readings if (choice := self._guided(found, pose[names], apart)) is not None]
+        return min(guided, key=lambda choice: choice[1])[0] if guided else alone
+
+    def _guided(self, found: list[Candidates], pose: np.ndarray, apart: float) -> tuple[list[int], float] | None:
+        """Registering and choosing in turn, from a pose (16, 3); None where too little is seen to register."""
+        chosen = None
+        for _ in range(ROUNDS):
+            try:
+                aligned, _ = self.library.support_set(pose, ATLASES, similarity=True)
+            except FetalPoseError:
+                return chosen
+            mean, variance = aligned.mean(axis=0), aligned.var(axis=0).mean(axis=1) + ATLAS_SD**2
+            distances = [((points - m) ** 2).sum(axis=1) for (points, _), m in zip(found, mean, strict=True)]
+            extra = [np.minimum(d / (2 * v), MOST_DISTANCE_COST) for d, v in zip(distances, variance, strict=True)]
+            before, chosen = chosen, choose(found, self.prior, apart=apart, extra=extra)
+            if before is not None and before[0] == chosen[0]:
+                break
+            pose = _pose(found, chosen[0])
+        return chosen
 
 
-def _candidates(heatmaps, grid: Grid, partner: np.ndarray, fixed: dict) -> list[tuple[np.ndarray, np.ndarray]]:
+def _candidates(heatmaps, grid: Grid, fixed: dict) -> list[Candidates]:
     found = []
     for landmark, heatmap in enumerate(heatmaps):
         if landmark in fixed:
             found.append((np.asarray(fixed[landmark], dtype=np.float64)[None], np.ones(1)))
-            continue
-        voxels, heights = peaks(heatmap, CANDIDATES, CANDIDATE_DISTANCE)
-        if partner[landmark] in fixed:
-            taken = grid.to_voxel(fixed[partner[landmark]])
-            free = np.linalg.norm(voxels - taken, axis=1) > CANDIDATE_DISTANCE
-            voxels, heights = (voxels[free], heights[free]) if free.any() else (voxels, heights)
-        found.append((grid.to_world(voxels), heights))
+        else:
+            voxels, heights = peaks(heatmap, CANDIDATES, CANDIDATE_DISTANCE)
+            found.append((grid.to_world(voxels), heights))
     return found
+
+
+def _merged(found: list[Candidates], skeleton: Skeleton, fixed: dict, apart: float) -> list[Candidates]:
+    """The candidates with those of the two of each pair put together: the highest that lie ``apart`` mm apart."""
+    merged = list(found)
+    for pair in skeleton.symmetric_pairs:
+        points, heights = (np.concatenate(both) for both in zip(*(found[landmark] for landmark in pair), strict=True))
+        kept = []
+        for i in np.argsort(-heights, kind="stable"):
+            if all(np.linalg.norm(points[i] - points[k]) > apart for k in kept):
+                kept.append(i)
+        for landmark in pair:
+            if landmark not in fixed:
+                merged[landmark] = points[kept[:CANDIDATES]], heights[kept[:CANDIDATES]]
+    return merged
+
+
+def _sides(skeleton: Skeleton, sided: bool) -> list[np.ndarray]:
+    """Permutations (16,) of the landmarks: as they are; if not ``sided``, also with arms, legs or both exchanged."""
+    if sided:
+        return [np.arange(len(skeleton))]
+    pairs = sorted({tuple(sorted((name, skeleton.partner(name)))) for name in skeleton.limbs})
+    permutations = []
+    for exchanged in product((False, True), repeat=len(pairs)):
+        names = np.arange(len(skeleton))
+        for pair, exchange in zip(pairs, exchanged, strict=True):
+            moved = [landmark for limb in pair for landmark in skeleton.limbs[limb]]
+            names[moved] = skeleton.mirror[moved] if exchange else names[moved]
+        permutations.append(names)
+    return permutations
+
+
+def _pose(found: list[Candidates], chosen: list[int]) -> np.ndarray:
+    """The points (16, 3) mm that were chosen, NaN where none was."""
+    return np.array([_at(found, landmark, np.array([c]))[0] for landmark, c in enumerate(chosen)])
+
+
+def _confidence(found, chosen, points, partner, separation: float) -> np.ndarray:
+    """Of each chosen peak, by `heatmap.decode`'s rule: a peak elsewhere lowers it, unless that is the partner's."""
+    confidence = np.zeros(len(found))
+    for landmark, choice in enumerate(chosen):
+        if choice >= 0:
+            places, heights = found[landmark]
+            height = heights[choice]
+            elsewhere = np.linalg.norm(places - points[landmark], axis=1) >= separation
+            partners = np.linalg.norm(places - points[partner[landmark]], axis=1) < separation
+            rival = heights[elsewhere & ~partners].max(initial=0.0)
+            confidence[landmark] = min(height, 1.0) * height / (height + rival)
+    return confidence

@@ -116,6 +116,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--resume", choices=("automatic", "never"), default="automatic",
         help="automatic (default) goes on with a training in --folder, never refuses to")
     add("--export", action="store_true", help="write the model from what has been trained, and train no further")
+    add("--curves", metavar="CURVES.png", type=Path, help="also draw loss and error over the steps")
     add("--precision", choices=("float16", "int8"), default="float16",
         help="of the weights in the file: float16 (default), or int8 for half the size")
     add("--library", metavar="POSES.npz", type=Path, 
@@ -127,6 +128,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     check_writable(args.output, ".safetensors")
     _check(args)
+    from FetalPoseLib.training.curves import draw_curves
     from FetalPoseLib.training.export import export_model
 
     model = MODELS[args.model]
@@ -142,6 +144,9 @@ def run(args: argparse.Namespace) -> None:
     for name, history in metadata["trained"].items():
         error = history["validation"].get("mean_mm")
         print(f"{name}: {history['steps']} steps" + ("" if error is None else f", {error:.2f} mm on validation"))
+    if args.curves:
+        before = {p.task: folder / p.task for p in model.passes if args.method}
+        draw_curves({**before, **{args.method or name: path for name, path in passes.items()}}, args.curves)
     print(f"wrote {args.output} ({args.output.stat().st_size / 2**20:.1f} MiB), SHA-256 {metadata['sha256']}")
 
 
@@ -150,6 +155,8 @@ def _check(args) -> None:
         raise FetalPoseError(f"--method {args.method} is a variant of the paper's models. Choose --model r4 or gcp.")
     if args.only and args.model != "fetal-frame":
         raise FetalPoseError(f"--pass {args.only} is a part of fetal-frame; {args.model} has one network. Drop it.")
+    if args.curves:
+        check_writable(args.curves, ".png")
     if args.library:
         if not args.data:
             raise FetalPoseError("--library takes the poses from --data. Give that folder, too.")
