@@ -1,0 +1,256 @@
+"""The joint choice of peaks: cheapest of all combinations, anatomically possible, whatever the body's size or side."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+
+from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.fetal_frame import FetalFrame
+from FetalPoseLib.geometry import Grid
+from FetalPoseLib.heatmap import decode, render
+from FetalPoseLib.pictorial import EVIDENCE, LEAST_SD, MOST_COST, SIZES, LengthPrior, PoseReader, choose
+from FetalPoseLib.pose_library import PoseLibrary
+from FetalPoseLib.resources import resource_path
+from FetalPoseLib.simulation.datasets import draw_subject
+from FetalPoseLib.skeleton import load_skeleton
+
+SKELETON = load_skeleton()
+LIBRARY = PoseLibrary.load(resource_path("pose_library.npz"))
+PRIOR = LengthPrior.of(LIBRARY)
+SHAPE = (44, 36, 48)
+SIGMA = 1.5
+ELBOW, WRIST, OTHER_WRIST = (SKELETON.index(name) for name in ("right_elbow", "right_wrist", "left_wrist"))
+
+
+def grid_of(spacing: float) -> Grid:
+    """Oblique and left-handed: voxels are not millimetres."""
+    affine = np.eye(4)
+    affine[:3, :3] = spacing * np.array([[-0.8, 0.6, 0], [0.6, 0.8, 0], [0, 0, 1.0]])
+    affine[:3, 3] = 5, -7, 11
+    return Grid(SHAPE, affine)
+
+
+GRID = grid_of(2.0)
+
+
+@pytest.fixture
+def body() -> np.ndarray:
+    """An atlas in the middle of the grid, in RAS mm."""
+    pose = LIBRARY.poses[0] - (LIBRARY.poses[0].min(axis=0) + LIBRARY.poses[0].max(axis=0)) / 2
+    return pose + GRID.to_world((np.array(SHAPE) - 1) / 2)
+
+
+def painted(points, *others, grid=GRID) -> torch.Tensor:
+    """The maps of a body, and with them other peaks: landmark, place in RAS mm, height."""
+    maps = render(grid.to_voxel(points), grid.array_shape, SIGMA)
+    for landmark, place, height in others:
+        elsewhere = np.full((len(points), 3), np.nan)
+        elsewhere[landmark] = grid.to_voxel(place)
+        maps = maps.maximum(height * render(elsewhere, grid.array_shape, SIGMA))
+    return maps
+
+
+def without(points, *landmarks) -> np.ndarray:
+    """The body with these unseen."""
+    return np.where(np.isin(np.arange(len(points)), landmarks)[:, None], np.nan, points)
+
+
+def on_forearm(body, length: float) -> np.ndarray:
+    """A place that is so many true lengths of the forearm away from the elbow."""
+    return body[ELBOW] + length * (body[WRIST] - body[ELBOW])
+
+
+def read(maps, grid=GRID, *, library=LIBRARY, sided=True, fixed=None):
+    return PoseReader(library, sided=sided).read(maps, grid, fixed)
+
+
+def distance(a, b) -> np.ndarray:
+    return np.linalg.norm(a - b, axis=-1)
+
+
+# --- choosing
+
+
+def length_costs(segment: int, lengths) -> np.ndarray:
+    """By hand, what lengths (...) cost in a body of each size: (S, ...)."""
+    z = (np.log(lengths / SIZES.reshape(-1, 1, 1)) - PRIOR.mean[segment]) / PRIOR.sd[segment]
+    return np.minimum(z**2 / 2, MOST_COST)
+
+
+@pytest.mark.parametrize("apart", [0.0, 15.0])
+@pytest.mark.parametrize("unseen", [(), (ELBOW, SKELETON.index("left_hip"), SKELETON.index("sacrum"))])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_choice_is_the_cheapest_of_all_combinations(body, seed, unseen, apart):
+    """Two or three candidates for six landmarks, whose costs are as close as chance makes them."""
+    rng = np.random.default_rng(seed)
+    several = [*rng.choice(14, 4, replace=False), WRIST, OTHER_WRIST]
+    candidates = []
+    for landmark, point in enumerate(body):
+        count = 0 if landmark in unseen else rng.integers(2, 4) if landmark in several else 1
+        heights = np.sort(rng.uniform(0.5, 1.0, count))[::-1]
+        candidates.append((point + rng.normal(0, 12, (count, 3)), heights))
+    seen = [landmark for landmark in range(16) if landmark not in unseen]
+    extra = [rng.uniform(0, 3, len(heights)) for _, heights in candidates]
+    combinations = list(product(*(range(max(len(heights), 1)) for _, heights in candidates)))
+    index = np.array(combinations).T
+    total = np.zeros((len(SIZES), len(combinations)))
+    for landmark in seen:
+        own = extra[landmark] - EVIDENCE * np.log(candidates[landmark][1])
+        total += own[index[landmark]]
+    for s, segment in enumerate(SKELETON.segments):
+        if segment.start in seen and segment.end in seen:
+            between = distance(candidates[segment.start][0][:, None], candidates[segment.end][0])
+            total += length_costs(s, between)[:, index[segment.start], index[segment.end]]
+    for one, other in SKELETON.symmetric_pairs:
+        if one in seen and other in seen:
+            near = distance(candidates[one][0][:, None], candidates[other][0]) < apart
+            if not near.all():
+                total[:, near[index[one], index[other]]] = np.inf
+    chosen, cost = choose(candidates, PRIOR, apart=apart, extra=extra)
+    expected = combinations[int(total.min(axis=0).argmin())]
+    assert chosen == [-1 if landmark in unseen else expected[landmark] for landmark in range(16)]
+    assert cost == pytest.approx(total.min())
+
+
+def test_the_prior_is_the_librarys_and_never_too_sure():
+    segment = SKELETON.segments[12]
+    sizes = np.array([FetalFrame.from_landmarks(pose).size for pose in LIBRARY.poses])
+    shares = distance(LIBRARY.poses[:, segment.start], LIBRARY.poses[:, segment.end]) / sizes
+    assert PRIOR.mean[12] == pytest.approx(np.log(shares).mean())
+    assert PRIOR.sd[12] == pytest.approx(max(np.log(shares).std(), LEAST_SD))
+    stretched = LIBRARY.poses.copy()
+    start, end = stretched[::2, segment.start], stretched[::2, segment.end]
+    stretched[::2, segment.end] = start + 3 * (end - start)
+    wide = LengthPrior.of(PoseLibrary(stretched))
+    assert wide.sd[12] == pytest.approx(np.log(3) / 2, rel=0.05) and wide.sd[1] == PRIOR.sd[1]
+    alone = LengthPrior.of(PoseLibrary(LIBRARY.poses[:1]))
+    np.testing.assert_array_equal(alone.sd, LEAST_SD)
+    own = alone.cost(12, np.array([0.0, np.nan, shares[0] * SIZES[7]]))
+    np.testing.assert_allclose(own[7], [MOST_COST, 0.0, 0.0], atol=1e-9)
+
+
+def test_an_empty_library_is_refused():
+    with pytest.raises(FetalPoseError, match="empty: add at least one atlas"):
+        PoseReader(PoseLibrary(np.empty((0, 16, 3))))
+
+
+# --- reading a pose
+
+
+@pytest.mark.parametrize("index", [0, 3, 100, 250])
+def test_a_body_without_doubts_is_read_as_it_is(index):
+    pose = LIBRARY.poses[index]
+    points = pose - (pose.min(axis=0) + pose.max(axis=0)) / 2 + GRID.to_world((np.array(SHAPE) - 1) / 2)
+    found, confidence = read(painted(points))
+    np.testing.assert_allclose(found, points, atol=0.05)
+    np.testing.assert_allclose(confidence, 1, atol=0.02)
+
+
+def test_a_wrist_whose_higher_peak_is_impossible_is_read_at_its_second(body):
+    far = on_forearm(body, 3.0)
+    maps = painted(without(body, WRIST), (WRIST, far, 1.0), (WRIST, body[WRIST], 0.6))
+    assert distance(decode(maps)[0][WRIST], GRID.to_voxel(far)) < 0.1, "alone it would be read at the higher one"
+    points, confidence = read(maps)
+    np.testing.assert_allclose(points, body, atol=0.1)
+    assert confidence[WRIST] == pytest.approx(0.6 * 0.6 / 1.6, abs=0.02)
+
+
+def test_of_two_plausible_peaks_the_higher_is_read(body):
+    other = on_forearm(body, -1.0)  # as far from the elbow as the true one
+    maps = painted(without(body, WRIST), (WRIST, other, 0.9), (WRIST, body[WRIST], 0.6))
+    points, confidence = read(maps)
+    assert distance(points[WRIST], other) < 0.1
+    np.testing.assert_allclose(confidence, decode(maps)[1], atol=1e-6)
+
+
+@pytest.mark.parametrize("factor", [0.7, 1.0, 1.5])
+def test_the_same_body_in_another_size_gives_the_same_choice(body, factor):
+    maps = painted(without(body, WRIST), (WRIST, on_forearm(body, 2.0), 1.0), (WRIST, body[WRIST], 0.8))
+    scaled = grid_of(2.0 * factor)
+    points, confidence = read(maps, scaled)
+    np.testing.assert_allclose(points, scaled.to_world(GRID.to_voxel(body)), atol=0.1 * factor)
+    np.testing.assert_array_equal(confidence, read(maps)[1])
+
+
+def test_the_body_says_how_long_a_forearm_is(body):
+    """The same two candidates in millimetres, the longer twice the other: each is right in a body of its size."""
+    short, long = on_forearm(body, 0.8), on_forearm(body, 1.6)
+    for factor, expected, heights in ((0.8, short, (0.9, 1.0)), (1.6, long, (1.0, 0.9))):
+        points = body[ELBOW] + factor * (body - body[ELBOW])
+        candidates = [(point[None], np.ones(1)) for point in points]
+        order = np.argsort(heights)[::-1]
+        candidates[WRIST] = (np.array([short, long])[order], np.array(heights)[order])
+        assert choose(candidates, PRIOR)[0][WRIST] == 1, "the lower peak of the two"
+        np.testing.assert_array_equal(candidates[WRIST][0][1], expected)
+
+
+def test_an_empty_map_is_nan_and_the_limb_beyond_it_is_still_read(body):
+    hip, knee, ankle = (SKELETON.index(f"right_{joint}") for joint in ("hip", "knee", "ankle"))
+    beyond = body[knee] + 3 * (body[ankle] - body[knee])
+    maps = painted(without(body, hip, ankle), (ankle, beyond, 1.0), (ankle, body[ankle], 0.8))
+    maps[0] = -maps[0]  # below zero, so empty as well
+    points, confidence = read(maps)
+    for empty in (hip, 0):
+        assert np.isnan(points[empty]).all() and confidence[empty] == 0
+    np.testing.assert_allclose(np.delete(points, [hip, 0], axis=0), np.delete(body, [hip, 0], axis=0), atol=0.1)
+    points, confidence = read(torch.zeros_like(maps))
+    assert np.isnan(points).all() and not confidence.any()
+
+
+def test_fixed_points_stay_and_their_place_is_not_given_to_the_partner(body):
+    """The network takes both hands for one: its map of the left wrist is highest where a person put the right one."""
+    maps = painted(
+        without(body, OTHER_WRIST), (OTHER_WRIST, body[WRIST] + 1.0, 1.0), (OTHER_WRIST, body[OTHER_WRIST], 0.5)
+    )
+    fixed = {WRIST: body[WRIST] + [0.5, -0.25, 0.125]}
+    assert distance(read(maps, library=None)[0][OTHER_WRIST], body[WRIST]) < 3
+    points, confidence = read(maps, fixed=fixed)
+    np.testing.assert_array_equal(points[WRIST], fixed[WRIST])
+    assert confidence[WRIST] == 1
+    assert distance(points[OTHER_WRIST], body[OTHER_WRIST]) < 0.1
+    np.testing.assert_allclose(np.delete(points, WRIST, axis=0), np.delete(body, WRIST, axis=0), atol=0.1)
+    maps[OTHER_WRIST] = painted(body)[WRIST]  # no other place for it: better there than nowhere
+    assert distance(read(maps, fixed=fixed)[0][OTHER_WRIST], body[WRIST]) < 0.1
+
+
+def test_a_fixed_point_draws_what_hangs_on_it(body):
+    """A person puts the elbow elsewhere: of two wrists, the lower one that belongs to that elbow is read."""
+    shift = 2 * (body[ELBOW] - body[WRIST])
+    maps = painted(body, (WRIST, body[WRIST] + shift, 0.8))
+    assert distance(read(maps)[0][WRIST], body[WRIST]) < 0.1
+    points, _ = read(maps, fixed={ELBOW: body[ELBOW] + shift})
+    assert distance(points[WRIST], body[WRIST] + shift) < 0.1
+
+
+def test_without_a_library_every_landmark_is_read_at_its_highest_peak(body):
+    rng = np.random.default_rng(0)
+    others = [(i, GRID.to_world(rng.uniform(4, 31, 3)), rng.uniform(0.3, 1.4)) for i in range(0, 16, 2)]
+    maps = painted(body, *others).numpy()  # an array will do
+    points, confidence = read(maps, library=None)
+    expected, sure = decode(maps)
+    np.testing.assert_allclose(points, GRID.to_world(expected))
+    np.testing.assert_allclose(confidence, sure, atol=1e-6)
+
+
+# --- sides
+
+
+@pytest.mark.parametrize("index", range(6))
+def test_a_network_without_sides_gets_them_from_the_library(index):
+    """Both limbs in the maps of either, the wrong one higher as often as not, of bodies that are no atlas."""
+    rng = np.random.default_rng(index)
+    points = draw_subject("validation", index).body.landmarks
+    shape, spacing = (60, 60, 60), 2.0
+    affine = np.diag([spacing, spacing, spacing, 1.0])
+    affine[:3, 3] = (points.min(axis=0) + points.max(axis=0)) / 2 - spacing * 29.5
+    grid = Grid(shape, affine)
+    own = painted(points, grid=grid)
+    heights = torch.tensor(rng.uniform(0.5, 0.9, (2, 16, 1, 1, 1)), dtype=torch.float32)
+    maps = (heights[0] * own).maximum(heights[1] * own[SKELETON.mirror.copy()])
+    found, confidence = read(maps, grid, sided=False)
+    np.testing.assert_allclose(found, points, atol=0.3)
+    assert confidence.min() > 0.45, "the partner's peak is no rival"
+    alone = read(maps, grid, library=None)[0]
+    assert distance(alone, points).max() > 5, "one by one, they are on the wrong sides"
