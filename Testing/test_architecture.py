@@ -15,6 +15,7 @@ ABOVE = {"cli", "worker", "worker_client", "scene", "estimator"}  # what the par
 BELOW = {
     *("errors", "files", "resources", "skeleton", "geometry", "fetal_frame", "heatmap", "network", "pose_library"),
     *("refinement", "locator", "loss", "measurements", "metrics", "plausibility", "weights"),
+    *("axis_turns", "consensus", "memory", "picture", "pictorial", "precision", "recurrent"),
 }
 
 

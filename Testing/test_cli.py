@@ -16,7 +16,7 @@ from volume_files import picture, volume, write_dicom, write_nifti, write_nrrd
 from FetalPoseLib import __version__, weights
 from FetalPoseLib import scene as mrml
 from FetalPoseLib.cli import COMMANDS, main
-from FetalPoseLib.estimator import Estimator
+from FetalPoseLib.estimator import REFINEMENTS, Estimator
 from FetalPoseLib.simulation import datasets
 from FetalPoseLib.skeleton import load_skeleton
 
@@ -31,8 +31,8 @@ class QuickEstimator:
     def __init__(self, points=POINTS, warnings=()):
         self.points, self.warnings = points, list(warnings)
 
-    def __call__(self, *, model, device):
-        self.model, self.device = model, device
+    def __call__(self, *, model, device, refinement):
+        self.model, self.device, self.refinement = model, device, refinement
         return self
 
     def estimate(self, volume, *, iterations, progress):
@@ -71,10 +71,11 @@ def write_pose(path, points=POINTS):
 def test_estimate_writes_pose_table_and_picture(good, tmp_path, capsys, scene):
     outputs = [tmp_path / name for name in ("pose.mrk.json", "lengths.csv", "pose.png")]
     estimator = QuickEstimator()
-    options = ["--iterations", 3, "--model", "r4", "--device", "cpu"]
+    options = ["--iterations", 3, "--refinement", "holding", "--model", "r4", "--device", "cpu"]
     arguments = ["estimate", good, "--output", outputs[0], "--table", outputs[1], "--picture", outputs[2], *options]
     assert fetalpose(*arguments, estimator=estimator) == 0
-    assert (estimator.model, estimator.device, estimator.iterations) == ("r4", "cpu", 3)
+    asked = (estimator.model, estimator.device, estimator.iterations, estimator.refinement)
+    assert asked == ("r4", "cpu", 3, "holding")
     pose = mrml.load_pose(scene, outputs[0])
     np.testing.assert_allclose(mrml.points_of(pose), POINTS)
     assert pose.GetAttribute("FetalPose.Model") == "r4"
@@ -86,8 +87,9 @@ def test_estimate_writes_pose_table_and_picture(good, tmp_path, capsys, scene):
 
 
 def test_estimate_reads_a_dicom_folder(tmp_path):
-    folder = write_dicom(tmp_path / "series", picture())
-    assert fetalpose("estimate", folder, "--output", tmp_path / "pose.mrk.json") == 0
+    folder, estimator = write_dicom(tmp_path / "series", picture()), QuickEstimator()
+    assert fetalpose("estimate", folder, "--output", tmp_path / "pose.mrk.json", estimator=estimator) == 0
+    assert (estimator.model, estimator.iterations, estimator.refinement) == ("fetal-frame", 6, "consensus")
 
 
 def test_warnings_are_shown_and_are_no_failure(good, tmp_path, capsys):
@@ -217,6 +219,7 @@ def test_wrong_usage_is_one_line(good, tmp_path, capsys):
     for arguments, message in [
         (["estimate", good, "--output", pose, "--device", "abacus"], "abacus"),
         (["estimate", good, "--output", pose, "--iterations", "-1"], "not a count"),
+        (["estimate", good, "--output", pose, "--refinement", "magic"], "magic"),
         (["estimate", good], "--output"),
         (["guess"], "guess"),
         ([], "COMMAND"),
@@ -232,6 +235,13 @@ def test_interrupt_is_no_success(good, tmp_path, capsys):
 
     assert fetalpose("estimate", good, "--output", tmp_path / "pose.mrk.json", estimator=interrupted) == 130
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_every_refinement_that_the_estimator_knows_can_be_asked_for(good, tmp_path):
+    for name in REFINEMENTS:
+        estimator = QuickEstimator()
+        options = ["--output", tmp_path / "pose.mrk.json", "--refinement", name]
+        assert fetalpose("estimate", good, *options, estimator=estimator) == 0 and estimator.refinement == name
 
 
 # --- evaluate

@@ -66,7 +66,8 @@ def test_every_look_counts_the_same(body):
     looks = [painted(body), 0.8 * with_wrist(body, places[1]), 0.9 * with_wrist(body, places[2])]
     for order in ([0, 1, 2], [2, 1, 0]):
         first, *others = (looks[i] for i in order)
-        *_, last = Consensus(lambda number, others=others: others[number - 1], GRID, ONE_BY_ONE, iterations=2).run(first)
+        further = Consensus(lambda number, others=others: others[number - 1], GRID, ONE_BY_ONE, iterations=2)
+        *_, last = further.run(first)
         np.testing.assert_allclose(last.points, ONE_BY_ONE.read(sum(looks) / 3, GRID)[0], atol=1e-3)
         assert last.confidence[0] == pytest.approx(0.9, abs=0.01), "the mean of 1, 0.8 and 0.9"
 

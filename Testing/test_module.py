@@ -297,10 +297,19 @@ def test_settings_reach_the_network(bench):
     bench.ui.modelComboBox.currentText = "r4"
     bench.ui.spacingComboBox.currentText = "1.25"
     bench.ui.iterationsSpinBox.value = 3
+    bench.ui.refinementComboBox.currentText = "holding"
     bench.ui.neighboursSpinBox.value = 5
     bench.estimate()
-    request = bench.requests()[-1]
-    assert [request[name] for name in ("model", "spacing", "iterations", "k", "device")] == ["r4", 1.25, 3, 5, "auto"]
+    request, names = bench.requests()[-1], ("model", "spacing", "iterations", "refinement", "k", "device")
+    assert [request[name] for name in names] == ["r4", 1.25, 3, "holding", 5, "auto"]
+
+
+def test_refinements_offered_are_the_estimators(bench):
+    from FetalPoseLib.estimator import REFINEMENTS  # with torch, which the panel does without
+
+    box = bench.ui.refinementComboBox
+    assert [box.itemText(i) for i in range(box.count)] == list(REFINEMENTS)
+    assert box.currentText == "consensus"
 
 
 def test_panel_that_was_left_no_longer_writes_the_parameters(bench):

@@ -60,6 +60,37 @@ def test_limbs_and_their_partners():
     assert skeleton.partner("left_arm") == "right_arm" and skeleton.partner("right_leg") == "left_leg"
 
 
+def test_levels_are_the_tree_from_the_neck_to_the_ends_of_the_limbs():
+    skeleton = load_skeleton()
+    levels = [[skeleton.landmarks[landmark] for landmark, _ in level] for level in skeleton.levels()]
+    assert levels[0] == ["neck"], "where most segments meet"
+    assert set(levels[-1]) == {"left_ankle", "right_ankle"} and len(levels) == 6
+    assert sorted(sum(levels, [])) == sorted(skeleton.landmarks)
+    edges = {frozenset(edge) for level in skeleton.levels()[1:] for edge in level}
+    assert edges == {frozenset((segment.start, segment.end)) for segment in skeleton.segments}
+    for above, level in zip(skeleton.levels()[:-1], skeleton.levels()[1:], strict=True):
+        assert {parent for _, parent in level} <= {landmark for landmark, _ in above}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d["segments"].pop(),  # an ankle is left out
+        lambda d: d["segments"].append({**d["segments"][0], "from": "head", "to": "spine"}),  # two ways to the spine
+        lambda d: d["segments"][-1].update({"from": "neck", "to": "sacrum"}),  # both at once
+    ],
+)
+def test_levels_need_a_tree(tmp_path, change):
+    skeleton = load_skeleton(written(tmp_path, change))
+    with pytest.raises(ValueError, match=f"the {len(skeleton.segments)} segments .* join no tree of 16"):
+        skeleton.levels()
+
+
+def test_levels_of_another_tree(tmp_path):
+    skeleton = load_skeleton(written(tmp_path, lambda d: d["segments"][5].update({"from": "neck"})))
+    assert (skeleton.index("right_elbow"), skeleton.index("neck")) in skeleton.levels()[1]
+
+
 def test_left_and_right_colours_differ_for_the_colour_blind():
     skeleton = load_skeleton()
     for segment in skeleton.segments:

@@ -15,11 +15,10 @@ import torch
 
 from FetalPoseLib import scene as mrml
 from FetalPoseLib.cli import main
-from FetalPoseLib.estimator import Estimator
+from FetalPoseLib.estimator import REFINEMENTS, Estimator
 from FetalPoseLib.geometry import Volume
 from FetalPoseLib.network import LandmarkNet
 from FetalPoseLib.pose_library import PoseLibrary
-from FetalPoseLib.refinement import HOLDING
 from FetalPoseLib.resources import resource_path
 from FetalPoseLib.weights import save_model
 from FetalPoseLib.worker_client import WorkerClient, points_of_rows, rows_of_points
@@ -140,14 +139,27 @@ def test_estimate_is_what_the_estimator_says(client, model, volume):
     assert left[:4] == [None] * 4 and left[4] > 0 and left[5] == 0
     assert events[0].points is None and events[-2].points.shape == (16, 3)
 
-    expected = Estimator(model, "cpu", refinement={**HOLDING, "k": 3}).estimate(volume, iterations=2)
+    expected = Estimator(model, "cpu").estimate(volume, iterations=2)
     result = events[-1].result
     assert np.isfinite(expected.points).any()
     np.testing.assert_allclose(result.points, expected.points, atol=1e-3)
     np.testing.assert_allclose(result.unrefined, expected.unrefined, atol=1e-3)
     np.testing.assert_allclose(result.confidence, expected.confidence, atol=1e-4)
     assert result.provenance == {**expected.provenance, "Model": model.name}, "without the user's folders"
+    assert result.provenance["Refinement"] == "consensus"
     assert result.warnings == expected.warnings
+
+
+@pytest.mark.parametrize("refinement, k", [("holding", 3), ("paper", 10)])
+def test_refinement_and_its_k_reach_the_estimator(client, model, volume, refinement, k):
+    options = {} if k == 10 else {"k": k}  # the paper's K is the default
+    number = client.estimate(volume, weights=model, device="cpu", iterations=1, refinement=refinement, **options)
+    result = finish(client, number)[-1].result
+    estimator = Estimator(model, "cpu", refinement={**REFINEMENTS[refinement], "k": k})
+    expected = estimator.estimate(volume, iterations=1)
+    np.testing.assert_allclose(result.points, expected.points, atol=1e-3)
+    assert result.provenance == {**expected.provenance, "Model": model.name}
+    assert result.provenance["Refinement"] == f"{refinement}, K = {k}"
 
 
 def test_two_requests_in_a_row_are_answered_by_one_warm_process(client, model, volume):
@@ -240,6 +252,7 @@ def test_bad_requests_are_messages_and_the_process_goes_on(client, model, folder
         (volume, {"weights": corrupted}, "not a safetensors file"),
         (volume, {"model": "crystal-ball"}, "no model 'crystal-ball'"),
         (volume, {"weights": model, "device": "abacus"}, "no device 'abacus'"),
+        (volume, {"weights": model, "device": "cpu", "refinement": "magic"}, "no refinement 'magic'"),
         (tiny, {"weights": model, "device": "cpu"}, "a fetus needs"),
         (SimpleNamespace(array=volume.array[0], ijk_to_ras=np.eye(4)), {"weights": model}, "3D"),
     ]:
@@ -369,10 +382,11 @@ def test_command_line_asks_the_process(model, volume, tmp_path, capsys):
     source, output = tmp_path / "volume.nrrd", tmp_path / "pose.mrk.json"
     mrml.write_volume(mrml.add_volume(mrml.new_scene(), volume), source)
     arguments = ["estimate", str(source), "--output", str(output), "--device", "cpu", "--iterations", "1"]
-    assert main([*arguments, "--model", str(model)]) == 0
+    assert main([*arguments, "--refinement", "holding", "--model", str(model)]) == 0
     pose = mrml.load_pose(mrml.new_scene(), output)
-    expected = Estimator(model, "cpu").estimate(volume, iterations=1)
+    expected = Estimator(model, "cpu", refinement="holding").estimate(volume, iterations=1)
     np.testing.assert_allclose(mrml.points_of(pose), expected.points, atol=1e-3)
+    assert pose.GetAttribute("FetalPose.Refinement").startswith("holding")
     capsys.readouterr()
 
     assert main([*arguments, "--model", "crystal-ball"]) == 1
