@@ -140,12 +140,12 @@ def run(args: argparse.Namespace) -> None:
     if args.only and missing:
         print(f"'{args.only}' is trained. {args.output} is written once --pass {missing[0]} is, too.")
         return
-    metadata = export_model(passes, args.output, precision=args.precision)
+    before = {f"{p.task}, before": folder / p.task for p in model.passes if args.method}
+    metadata = export_model(passes, args.output, precision=args.precision, before=before)
     for name, history in metadata["trained"].items():
         error = history["validation"].get("mean_mm")
         print(f"{name}: {history['steps']} steps" + ("" if error is None else f", {error:.2f} mm on validation"))
     if args.curves:
-        before = {p.task: folder / p.task for p in model.passes if args.method}
         draw_curves({**before, **{args.method or name: path for name, path in passes.items()}}, args.curves)
     print(f"wrote {args.output} ({args.output.stat().st_size / 2**20:.1f} MiB), SHA-256 {metadata['sha256']}")
 

@@ -25,7 +25,10 @@ def _half(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 PRECISIONS = {"float16": _half, "int8": packed}
 
 
-def export_model(passes: Mapping[str, Path], output: str | Path, *, precision: str = "float16") -> dict:
+def export_model(
+    passes: Mapping[str, Path], output: str | Path, *, precision: str = "float16",
+    before: Mapping[str, Path] | None = None,
+) -> dict:  # fmt: skip
     """Write trained passes as one safetensors file that `Estimator` opens; returns its metadata, with its "sha256".
 
     Parameters
@@ -34,6 +37,7 @@ def export_model(passes: Mapping[str, Path], output: str | Path, *, precision: s
         The weights are those with the least validation error, or the last ones where nothing was validated.
     precision : "float16", or "int8" for half of that size (see `compact`)
         Of the kernels, which are nearly all of the file; batch norm and biases stay float32.
+    before : name to the folder of each training that one of these went on from; its history is kept, too.
 
     Raises
     ------
@@ -43,15 +47,15 @@ def export_model(passes: Mapping[str, Path], output: str | Path, *, precision: s
     tensors, networks, trained = {}, {}, {}
     for name, folder in passes.items():
         state = _read(folder, "state.pt", name)
-        rows = [json.loads(line) for line in _lines(folder / "log.jsonl")]
-        measured = [row for row in rows if math.isfinite(row.get("mean_mm", math.nan))]
-        best = min(measured, key=lambda row: row["mean_mm"], default=None)
+        rows, best = _logged(folder)
         weights = _read(folder, "best.pt", name) if best else state["average"]
         tensors |= {f"{name}.{key}": value for key, value in weights.items()}
         task = Task(**state["task"]).metadata()
         task |= {"foreground": state["recipe"]["foreground"], "normalisation": "volume"}  # as `Trainer.validate` does
         networks[name] = {"network": state["config"], "task": task}
         trained[name] = _history(state, rows, best)
+    for name, folder in (before or {}).items():
+        trained[name] = _history(_read(folder, "state.pt", name), *_logged(folder))
     main = networks["detect" if "detect" in networks else "whole"]
     metadata = {
         "kind": KINDS[tuple(passes)],
@@ -61,6 +65,13 @@ def export_model(passes: Mapping[str, Path], output: str | Path, *, precision: s
     }
     with replacing(output) as temporary:
         return metadata | {"sha256": save_model(temporary, PRECISIONS[precision](tensors), metadata)}
+
+
+def _logged(folder: Path) -> tuple[list[dict], dict | None]:
+    """All rows of a training's log, and the one with the least error on validation, if that was measured."""
+    rows = [json.loads(line) for line in _lines(folder / "log.jsonl")]
+    measured = [row for row in rows if math.isfinite(row.get("mean_mm", math.nan))]
+    return rows, min(measured, key=lambda row: row["mean_mm"], default=None)
 
 
 def _history(state: dict, rows: list[dict], best: dict | None) -> dict:
