@@ -32,6 +32,7 @@ from FetalPoseLib.pose_library import PoseLibrary
 from FetalPoseLib.skeleton import Skeleton, load_skeleton
 
 CANDIDATES = 6  # peaks a landmark
+LEAST_SHARE = 0.4  # of a map's highest peak, from which another is a candidate
 CANDIDATE_DISTANCE = 2.0  # voxels between them, and between the two of a pair
 SEPARATION = 4.0  # voxels from which another peak makes the choice less certain, as in `heatmap.decode`
 EVIDENCE = 5.0  # how many e-folds of a length's likelihood an e-fold of a peak's height outweighs
@@ -198,7 +199,7 @@ class PoseReader:
             chosen = [0 if len(heights) else -1 for _, heights in found]
         else:
             found = found if self.sided else _merged(found, self.library.skeleton, fixed, apart)
-            chosen = self._choose(found, apart)
+            chosen = self._choose([_likely(candidates) for candidates in found], apart)
         points, partner = _pose(found, chosen), load_skeleton().mirror
         return points, _confidence(found, chosen, points, partner, SEPARATION * grid.spacing.max())
 
@@ -236,6 +237,13 @@ def _candidates(heatmaps, grid: Grid, fixed: dict) -> list[Candidates]:
             voxels, heights = peaks(heatmap, CANDIDATES, CANDIDATE_DISTANCE)
             found.append((grid.to_world(voxels), heights))
     return found
+
+
+def _likely(candidates: Candidates) -> Candidates:
+    """Without the peaks that are low beside the highest; what is left keeps its index."""
+    points, heights = candidates
+    count = np.count_nonzero(heights >= LEAST_SHARE * heights.max(initial=0.0))
+    return points[:count], heights[:count]
 
 
 def _merged(found: list[Candidates], skeleton: Skeleton, fixed: dict, apart: float) -> list[Candidates]:

@@ -1,7 +1,9 @@
-"""The bundled model, end to end: same anatomy, same points, however the volume was saved; and what it does without a
-fetus."""
+"""The bundled model, end to end: same anatomy, same points, however the volume was saved; how it is refined; and what it
+does without a fetus."""
 
+import copy
 from itertools import permutations, product
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,8 +11,9 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.estimator import Estimator
+from FetalPoseLib.estimator import REFINEMENTS, Estimator, refinement_options
 from FetalPoseLib.geometry import Grid, Volume, resample
+from FetalPoseLib.heatmap import render
 from FetalPoseLib.pose_library import PoseLibrary
 from FetalPoseLib.resources import resource_path
 from FetalPoseLib.simulation.datasets import simulate
@@ -100,10 +103,11 @@ def test_a_turned_body_gives_turned_points(estimator, case, detected, angles):
     assert np.nanmedian(distance(found.points, detected.points @ rotation.T)) < 1.5
 
 
-def test_a_mirrored_array_with_its_matrix_keeps_sides_but_without_it_swaps_them(estimator, case, detected):
+@pytest.mark.parametrize("iterations", [0, 2])
+def test_a_mirrored_array_with_its_matrix_keeps_sides_but_without_it_swaps_them(estimator, case, detected, iterations):
     """The trap itself: were the matrix ignored, left and right would change places."""
     mirrored = Volume(case.volume.array[:, :, ::-1].copy(), case.volume.ijk_to_ras)
-    found = estimator.estimate(mirrored, iterations=0)
+    found = estimator.estimate(mirrored, iterations=iterations)
     mirror = estimator.library.skeleton.mirror
     width = case.volume.array.shape[2] - 1
     voxels = case.volume.grid.to_voxel(found.points)
@@ -113,12 +117,21 @@ def test_a_mirrored_array_with_its_matrix_keeps_sides_but_without_it_swaps_them(
     assert np.nanmedian(distance(back, detected.points)) > 2.0
 
 
-def test_refinement_starts_from_the_detection_and_leaves_the_weights(estimator, case, detected):
+def refined_by(estimator: Estimator, refinement) -> Estimator:
+    """On the same networks."""
+    other = copy.copy(estimator)
+    other.refinement = refinement_options(refinement)
+    return other
+
+
+@pytest.mark.parametrize("refinement", ["consensus", "holding"])
+def test_refinement_starts_from_the_detection_and_leaves_the_weights(estimator, case, detected, refinement):
     before = {name: value.clone() for name, value in estimator.networks["detect"].net.state_dict().items()}
-    steps = list(estimator.run(case.volume, iterations=1))
+    steps = list(refined_by(estimator, refinement).run(case.volume, iterations=1))
     assert [s.stage for s in steps] == ["locate", "detect", "refine", "refine"]
-    np.testing.assert_array_equal(steps[1].points, steps[2].points)
+    np.testing.assert_allclose(steps[1].points, steps[2].points, atol=1e-3)  # what is sure is read alike, jointly or not
     assert not np.array_equal(steps[2].points, steps[3].points)
+    assert np.nanmedian(distance(steps[3].points, case.landmarks)) < 2
     for name, value in estimator.networks["detect"].net.state_dict().items():
         assert torch.equal(value, before[name]), name
 
@@ -141,6 +154,28 @@ def test_a_fixed_landmark_stays_where_it_was_put(estimator, case, detected):
     there = detected.points[9] + 3.0
     found = estimator.estimate(case.volume, iterations=1, fixed={9: there})
     np.testing.assert_allclose(found.points[9], there)
+    assert found.confidence[9] == 1
+    assert np.nanmax(np.delete(distance(found.points, detected.points), 9)) < 5, "the others stay where they are seen"
+
+
+def test_a_whole_volume_without_sides_is_read_jointly_in_one_look(estimator, case):
+    """A single pass that marks every limb in the maps of both: sides from the library, and no second look."""
+    looks = []
+
+    def heatmaps(image):
+        looks.append(image)
+        half = case.volume.grid.coarsened(2)
+        maps = render(half.to_voxel(case.landmarks), half.array_shape, 2)
+        return 0.8 * maps.maximum(maps[estimator.library.skeleton.mirror.copy()])
+
+    single = copy.copy(estimator)
+    task = {"spacing_mm": 1.0, "sigma": 2.0}
+    whole = SimpleNamespace(task=task, bfloat16=False, heatmaps=heatmaps, heatmap_grid=lambda grid: grid.coarsened(2))
+    single.networks = {"whole": whole}
+    found = single.estimate(case.volume, iterations=2)
+    assert len(looks) == 1
+    assert np.nanmax(distance(found.points, case.landmarks)) < 0.5 and np.isfinite(found.points).all(axis=1).sum() >= 14
+    assert np.nanmax(distance(found.unrefined, case.landmarks)) > 5, "one by one, the sides are anybody's guess"
 
 
 def test_a_landmark_cut_off_is_not_guessed_and_the_others_stay(estimator, case, detected):
@@ -171,12 +206,40 @@ def test_provenance_says_what_made_the_pose(detected, estimator):
     assert detected.provenance["Model"] == "fetal-frame"
     assert detected.provenance["ModelSHA256"] == estimator.metadata["sha256"]
     assert {"SpacingMm", "Iterations", "Version"} <= detected.provenance.keys()
+    assert detected.provenance["Refinement"] == "none", "of no iterations"
+    assert detected.provenance["Precision"] in ("float32", "bfloat16")
 
 
-@pytest.mark.parametrize("device, says", [("tpu", "Choose auto, cpu or cuda")])
-def test_unknown_device(device, says):
+@pytest.mark.parametrize(
+    "refinement, says",
+    [
+        *((name, name) for name in REFINEMENTS),
+        ({**REFINEMENTS["holding"], "k": 3}, "holding, K = 3"),
+        ({"k": 7}, "paper, K = 7"),  # whose options are the defaults
+        ({"lr": 0.5}, "{'method': 'ssl', 'lr': 0.5}"),
+    ],
+)
+def test_provenance_names_the_refinement(estimator, refinement, says):
+    assert refined_by(estimator, refinement)._provenance(6)["Refinement"] == says
+
+
+@pytest.mark.parametrize(
+    "options, says",
+    [
+        ({"device": "tpu"}, "no device 'tpu'. Choose auto, cpu or cuda"),
+        ({"refinement": "magic"}, "no refinement 'magic'. Choose one of consensus, paper, holding"),
+        ({"refinement": {"method": "magic"}}, "no method 'magic' of refinement. Choose consensus or ssl"),
+        ({"precision": "float16"}, "no precision 'float16'. Choose one of auto, float32, bfloat16"),
+    ],
+)
+def test_an_unknown_choice_is_told_what_there_is(options, says):
     with pytest.raises(FetalPoseError, match=says):
-        Estimator(device=device)
+        Estimator(**{"device": "cpu", **options})
+
+
+def test_precision_is_what_was_asked_for():
+    assert not any(network.bfloat16 for network in Estimator(device="cpu", precision="float32").networks.values())
+    assert all(network.bfloat16 for network in Estimator(device="cpu", precision="bfloat16").networks.values())
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")

@@ -35,11 +35,15 @@ def grid_of(spacing: float) -> Grid:
 GRID = grid_of(2.0)
 
 
+def atlas(index: int) -> np.ndarray:
+    """An atlas in the middle of the grid, in RAS mm."""
+    pose = LIBRARY.poses[index]
+    return pose - (pose.min(axis=0) + pose.max(axis=0)) / 2 + GRID.to_world((np.array(SHAPE) - 1) / 2)
+
+
 @pytest.fixture
 def body() -> np.ndarray:
-    """An atlas in the middle of the grid, in RAS mm."""
-    pose = LIBRARY.poses[0] - (LIBRARY.poses[0].min(axis=0) + LIBRARY.poses[0].max(axis=0)) / 2
-    return pose + GRID.to_world((np.array(SHAPE) - 1) / 2)
+    return atlas(0)
 
 
 def painted(points, *others, grid=GRID) -> torch.Tensor:
@@ -139,11 +143,11 @@ def test_an_empty_library_is_refused():
 # --- reading a pose
 
 
+@pytest.mark.parametrize("sided", [True, False])
 @pytest.mark.parametrize("index", [0, 3, 100, 250])
-def test_a_body_without_doubts_is_read_as_it_is(index):
-    pose = LIBRARY.poses[index]
-    points = pose - (pose.min(axis=0) + pose.max(axis=0)) / 2 + GRID.to_world((np.array(SHAPE) - 1) / 2)
-    found, confidence = read(painted(points))
+def test_a_body_without_doubts_is_read_as_it_is(index, sided):
+    points = atlas(index)
+    found, confidence = read(painted(points), sided=sided)
     np.testing.assert_allclose(found, points, atol=0.05)
     np.testing.assert_allclose(confidence, 1, atol=0.02)
 
@@ -186,6 +190,28 @@ def test_the_body_says_how_long_a_forearm_is(body):
         np.testing.assert_array_equal(candidates[WRIST][0][1], expected)
 
 
+def test_the_atlases_say_which_of_two_possible_places_is_the_usual():
+    """A knee that bends backwards is as far from hip and ankle as the true one: to the lengths both are the same."""
+    body, (hip, knee, ankle) = atlas(352), SKELETON.limbs["left_leg"]
+    axis = (body[ankle] - body[hip]) / distance(body[ankle], body[hip])
+    backwards = 2 * (body[hip] + axis * (axis @ (body[knee] - body[hip]))) - body[knee]
+    candidates = [(point[None], np.ones(1)) for point in body]
+    candidates[knee] = np.array([backwards, body[knee]]), np.array([1.0, 0.9])
+    assert choose(candidates, PRIOR)[0][knee] == 0
+    points, _ = read(painted(without(body, knee), (knee, backwards, 1.0), (knee, body[knee], 0.9)))
+    np.testing.assert_allclose(points, body, atol=0.1)
+
+
+def test_what_cannot_be_registered_is_read_by_the_lengths_alone(body):
+    """Of a trunk there is one shoulder: no atlas can be brought there."""
+    arm = [SKELETON.index("right_shoulder"), ELBOW, WRIST]
+    others = np.setdiff1d(np.arange(16), arm)
+    far = on_forearm(body, 3.0)
+    points, confidence = read(painted(without(body, *others, WRIST), (WRIST, far, 1.0), (WRIST, body[WRIST], 0.9)))
+    np.testing.assert_allclose(points[arm], body[arm], atol=0.1)
+    assert np.isnan(points[others]).all() and not confidence[others].any()
+
+
 def test_an_empty_map_is_nan_and_the_limb_beyond_it_is_still_read(body):
     hip, knee, ankle = (SKELETON.index(f"right_{joint}") for joint in ("hip", "knee", "ankle"))
     beyond = body[knee] + 3 * (body[ankle] - body[knee])
@@ -199,20 +225,21 @@ def test_an_empty_map_is_nan_and_the_limb_beyond_it_is_still_read(body):
     assert np.isnan(points).all() and not confidence.any()
 
 
-def test_fixed_points_stay_and_their_place_is_not_given_to_the_partner(body):
+@pytest.mark.parametrize("sided", [True, False])
+def test_fixed_points_stay_and_their_place_is_not_given_to_the_partner(body, sided):
     """The network takes both hands for one: its map of the left wrist is highest where a person put the right one."""
     maps = painted(
         without(body, OTHER_WRIST), (OTHER_WRIST, body[WRIST] + 1.0, 1.0), (OTHER_WRIST, body[OTHER_WRIST], 0.5)
     )
     fixed = {WRIST: body[WRIST] + [0.5, -0.25, 0.125]}
     assert distance(read(maps, library=None)[0][OTHER_WRIST], body[WRIST]) < 3
-    points, confidence = read(maps, fixed=fixed)
+    points, confidence = read(maps, fixed=fixed, sided=sided)
     np.testing.assert_array_equal(points[WRIST], fixed[WRIST])
     assert confidence[WRIST] == 1
     assert distance(points[OTHER_WRIST], body[OTHER_WRIST]) < 0.1
     np.testing.assert_allclose(np.delete(points, WRIST, axis=0), np.delete(body, WRIST, axis=0), atol=0.1)
     maps[OTHER_WRIST] = painted(body)[WRIST]  # no other place for it: better there than nowhere
-    assert distance(read(maps, fixed=fixed)[0][OTHER_WRIST], body[WRIST]) < 0.1
+    assert distance(read(maps, fixed=fixed, sided=sided)[0][OTHER_WRIST], body[WRIST]) < 1
 
 
 def test_a_fixed_point_draws_what_hangs_on_it(body):
@@ -254,3 +281,17 @@ def test_a_network_without_sides_gets_them_from_the_library(index):
     assert confidence.min() > 0.45, "the partner's peak is no rival"
     alone = read(maps, grid, library=None)[0]
     assert distance(alone, points).max() > 5, "one by one, they are on the wrong sides"
+
+
+def test_only_a_network_without_sides_is_put_right(body):
+    exchanged = painted(body)[SKELETON.mirror.copy()]
+    np.testing.assert_allclose(read(exchanged)[0], body[SKELETON.mirror], atol=0.05)
+    np.testing.assert_allclose(read(exchanged, sided=False)[0], body, atol=0.05)
+
+
+@pytest.mark.parametrize("limb", ["left_arm", "left_leg"])
+def test_arms_and_legs_are_put_right_each_for_themselves(body, limb):
+    moved = [*SKELETON.limbs[limb], *SKELETON.limbs[SKELETON.partner(limb)]]
+    maps = painted(body)
+    maps[moved] = maps[SKELETON.mirror[moved]]
+    np.testing.assert_allclose(read(maps, sided=False)[0], body, atol=0.05)
