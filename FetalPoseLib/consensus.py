@@ -1,7 +1,7 @@
-"""Refinement by consensus: the network looks again, mirrored and from other frames, and its looks are joined.
+"""Refinement by consensus: the network looks again, at the mirror image first, and its looks are joined.
 
 What the network says of a volume depends on how it is shown it, and a mistake is seldom made twice. Each iteration
-shows it the same volume in another way, every other time mirrored, brings the heatmaps back to the first look's grid
+shows it the same volume in another way, mirrored or from another frame, brings the heatmaps to the first look's grid
 and averages them with all before; the pose is then chosen from the peaks of the mean jointly (`pictorial`). So the
 label proxy of the paper (section 2.2), which has the network agree with the atlases, gives way to the network's
 agreement with itself, and the pose library's part is to say which peaks go together. Nothing is learnt, so an iteration

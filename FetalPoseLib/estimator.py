@@ -39,10 +39,11 @@ SURE = 0.55  # mean confidence that no wrong reading reaches: at most 0.49 on va
 SEEN = 0.08  # confidence from which a landmark counts as seen
 FOUND = 0.35  # mean confidence from which the volume counts as holding a fetus; noise reaches 0.3
 
-#: By name: ours, which is the default; the paper's; and the paper's where what is detected with some confidence stays.
-#: ``method`` says which loop, the rest are its options: of `Refinement`, or whether peaks are chosen ``jointly``.
+#: By name: ours, which is the default; the paper's; and the paper's with what is detected with some confidence held.
+#: ``method`` says which loop, the rest are its options: of `Refinement`, or whether peaks are chosen ``jointly`` and
+#: how many further ``looks`` there are at the most. After the mirror image, more of them made nothing better.
 REFINEMENTS: dict[str, dict] = {
-    "consensus": {"method": "consensus", "jointly": True},
+    "consensus": {"method": "consensus", "jointly": True, "looks": 1},
     "paper": {"method": "ssl", **PAPER},
     "holding": {"method": "ssl", **HOLDING},
 }
@@ -253,7 +254,7 @@ class Estimator:
             # looks does not help there, reading one jointly does (`fetalpose benchmark refinement --model r4`).
             sided = view.frame is not None
             reader = PoseReader(self.library if options["jointly"] else None, sided=sided)
-            looks = iterations if sided else 0
+            looks = min(iterations, options["looks"]) if sided else 0
             return Consensus(partial(self._look_again, view), grid, reader, looks, fixed).run(view.heatmaps)
         options = {"foreground": network.task.get("foreground", 0.0), "bfloat16": network.bfloat16, **options}
         loop = Refinement(network.net, self.library, grid=grid, sigma=network.task["sigma"], iterations=iterations,
@@ -298,6 +299,8 @@ def refinement_options(refinement: str | Mapping) -> dict:
     if isinstance(refinement, str) and refinement not in REFINEMENTS:
         raise FetalPoseError(f"There is no refinement '{refinement}'. Choose one of {', '.join(REFINEMENTS)}.")
     options = {"method": "ssl", **(REFINEMENTS[refinement] if isinstance(refinement, str) else refinement)}
+    if options["method"] == "consensus":
+        options = {**REFINEMENTS["consensus"], **options}
     if options["method"] not in ("consensus", "ssl"):
         raise FetalPoseError(f"There is no method '{options['method']}' of refinement. Choose consensus or ssl.")
     return options

@@ -276,7 +276,7 @@ def test_what_can_be_varied():
     axes = choices.parse_axes(["lr=1e-4,5e-4", "similarity=true", "jointly=false"])
     assert choices.combinations(axes) == [
         *presets,
-        {"method": "consensus", "jointly": False},
+        {"method": "consensus", "jointly": False, "looks": 1},
         {"method": "ssl", "lr": 1e-4},  # 5e-4 is the paper's, which is there
         {"method": "ssl", "similarity": True},
     ]

@@ -124,7 +124,7 @@ def gone(pid: int) -> bool:
 
 
 def test_estimate_is_what_the_estimator_says(client, model, volume):
-    number = client.estimate(volume, weights=model, device="cpu", iterations=2, k=3)
+    number = client.estimate(volume, weights=model, device="cpu", iterations=2, refinement="holding", k=3)
     assert client.running
     voxels = client._pending[number]
     assert voxels.stat().st_mode & 0o077 == 0, "a patient's volume is for this user's eyes"
@@ -139,27 +139,32 @@ def test_estimate_is_what_the_estimator_says(client, model, volume):
     assert left[:4] == [None] * 4 and left[4] > 0 and left[5] == 0
     assert events[0].points is None and events[-2].points.shape == (16, 3)
 
-    expected = Estimator(model, "cpu").estimate(volume, iterations=2)
+    expected = Estimator(model, "cpu", refinement={**REFINEMENTS["holding"], "k": 3}).estimate(volume, iterations=2)
     result = events[-1].result
     assert np.isfinite(expected.points).any()
     np.testing.assert_allclose(result.points, expected.points, atol=1e-3)
     np.testing.assert_allclose(result.unrefined, expected.unrefined, atol=1e-3)
     np.testing.assert_allclose(result.confidence, expected.confidence, atol=1e-4)
     assert result.provenance == {**expected.provenance, "Model": model.name}, "without the user's folders"
-    assert result.provenance["Refinement"] == "consensus"
+    assert result.provenance["Refinement"] == "holding, K = 3"
     assert result.warnings == expected.warnings
 
 
-@pytest.mark.parametrize("refinement, k", [("holding", 3), ("paper", 10)])
-def test_refinement_and_its_k_reach_the_estimator(client, model, volume, refinement, k):
-    options = {} if k == 10 else {"k": k}  # the paper's K is the default
-    number = client.estimate(volume, weights=model, device="cpu", iterations=1, refinement=refinement, **options)
+@pytest.mark.parametrize(
+    "asked, refinement, says",
+    [
+        ({}, "consensus", "consensus"),  # by default
+        ({"k": 3}, "consensus", "consensus"),  # which has no K
+        ({"refinement": "paper"}, {**REFINEMENTS["paper"], "k": 10}, "paper, K = 10"),
+    ],
+)
+def test_refinement_that_was_asked_for_is_the_estimators(client, model, volume, asked, refinement, says):
+    number = client.estimate(volume, weights=model, device="cpu", iterations=1, **asked)
     result = finish(client, number)[-1].result
-    estimator = Estimator(model, "cpu", refinement={**REFINEMENTS[refinement], "k": k})
-    expected = estimator.estimate(volume, iterations=1)
+    expected = Estimator(model, "cpu", refinement=refinement).estimate(volume, iterations=1)
     np.testing.assert_allclose(result.points, expected.points, atol=1e-3)
     assert result.provenance == {**expected.provenance, "Model": model.name}
-    assert result.provenance["Refinement"] == f"{refinement}, K = {k}"
+    assert result.provenance["Refinement"] == says
 
 
 def test_two_requests_in_a_row_are_answered_by_one_warm_process(client, model, volume):

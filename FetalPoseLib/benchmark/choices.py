@@ -24,7 +24,8 @@ from FetalPoseLib.refinement import Refinement
 
 #: What is varied unless asked otherwise, each about the preset of its method; iterations are read off every run.
 AXES = {
-    "jointly": (True, False),
+    "jointly": (False,),
+    "looks": (2, 6),
     "k": (1, 5, 20, 50),
     "library_size": (10, 50, 100, 200),
     "subset": ("all", "trunk"),
@@ -39,7 +40,8 @@ RECORDS = Path("build/benchmark")  # too many to keep with the results
 _NOT_OPTIONS = {"net", "library", "_", "grid", "sigma", "iterations", "fixed", "bfloat16", "foreground"}
 _SSL = {f.name: f.default for f in fields(Refinement) if f.name not in _NOT_OPTIONS}
 _LIBRARY = {"library_size": None, "subset": "paper"}  # ours, of the benchmark alone: None is all atlases
-_DEFAULTS = {"jointly": True, **_SSL, **_LIBRARY}
+_CONSENSUS = {name: value for name, value in REFINEMENTS["consensus"].items() if name != "method"}
+_DEFAULTS = {**_CONSENSUS, **_SSL, **_LIBRARY}
 _SUBSETS = {"trunk": ("neck", "spine", "sacrum", "right_shoulder", "left_shoulder", "right_hip", "left_hip")}
 
 
@@ -64,16 +66,17 @@ def _value(text: str):
 def combinations(axes: Mapping[str, Sequence], *, full: bool = False) -> list[dict]:
     """Options to compare: every preset, then one thing varied at a time about the preset of its method.
 
-    ``jointly`` is varied about *consensus*, all else about the *paper*'s; with `full`, the latter in every combination.
+    What consensus has is varied about *consensus*, all else about the *paper*'s; with `full`, the latter in every
+    combination.
     """
-    ssl = {name: values for name, values in axes.items() if name != "jointly"}
+    ssl = {name: values for name, values in axes.items() if name not in _CONSENSUS}
     if full:
         varied = [dict(zip(ssl, values, strict=True)) for values in itertools.product(*ssl.values())]
     else:
         varied = [{name: value} for name, values in ssl.items() for value in values]
     presets = [*REFINEMENTS.values()]
-    joint = [{**REFINEMENTS["consensus"], "jointly": value} for value in axes.get("jointly", ())]
-    options, distinct = [*presets, *joint, *({**REFINEMENTS["paper"], **v} for v in varied)], {}
+    own = [{**REFINEMENTS["consensus"], name: v} for name in _CONSENSUS for v in axes.get(name, ())]
+    options, distinct = [*presets, *own, *({**REFINEMENTS["paper"], **v} for v in varied)], {}
     for option in options:
         distinct.setdefault(_label(option), option)
     return list(distinct.values())
@@ -81,8 +84,7 @@ def combinations(axes: Mapping[str, Sequence], *, full: bool = False) -> list[di
 
 def _label(options: Mapping) -> str:
     """All that makes an option what it is, the same whether a default is written out or not."""
-    known = {"jointly": _DEFAULTS["jointly"]} if options["method"] == "consensus" else {**_SSL, **_LIBRARY}
-    full = {**known, **options}
+    full = {**(_CONSENSUS if options["method"] == "consensus" else {**_SSL, **_LIBRARY}), **options}
     return " ".join(f"{name}={full[name]}" for name in sorted(full))
 
 
@@ -154,7 +156,7 @@ def _table(options: list[dict], done: Records) -> list[dict]:
     for option in options:
         run = Run(done.header, [row for row in done.rows if row["option"] == _label(option)])
         seconds = [s for row in run.rows if not row["failure"] for s in row["seconds"]["refine"][1:]]
-        defaults = {"jointly": True} if option["method"] == "consensus" else {**_SSL, **_LIBRARY}
+        defaults = _CONSENSUS if option["method"] == "consensus" else {**_SSL, **_LIBRARY}
         for stage in (*range(done.header["iterations"] + 1), "best evidence"):
             found = overall(run, stage)
             change = paired(run.errors("unrefined"), run.errors(stage))

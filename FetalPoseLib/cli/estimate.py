@@ -54,7 +54,7 @@ def add_estimator_arguments(parser: argparse.ArgumentParser) -> None:
         "--refinement",
         choices=("consensus", "paper", "holding"),
         default="consensus",
-        help="consensus (default) looks again, mirrored and from other frames, and chooses the landmarks jointly; "
+        help="consensus (default) looks at the mirror image, too, and chooses the landmarks jointly, in one step; "
         "paper has the network learn from the pose library on line; holding is the paper's, sure landmarks held",
     )
     parser.add_argument(
