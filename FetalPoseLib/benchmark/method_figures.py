@@ -20,7 +20,7 @@ _OUTLINE = [patheffects.withStroke(linewidth=2.2, foreground="black")]
 
 def draw_pck(columns, landmarks: list[int]) -> Figure:
     """PCK from 0 to 10 mm of each method, one panel a landmark; R4 dashed, all else solid."""
-    figure, thresholds = Figure(figsize=(5.2 * len(landmarks), 4.6), layout="constrained"), np.linspace(0, 10, 101)
+    figure, thresholds = Figure(figsize=(5.2 * len(landmarks), 5.4), layout="constrained"), np.linspace(0, 10, 101)
     FigureCanvasAgg(figure)
     for panel, landmark in enumerate(landmarks, start=1):
         axes = figure.add_subplot(1, len(landmarks), panel, xlabel="distance (mm)", xlim=(0, 10), ylim=(0, 100))
@@ -33,7 +33,7 @@ def draw_pck(columns, landmarks: list[int]) -> Figure:
             axes.plot(thresholds, 100 * pck(errors, thresholds), "--" if dashed else "-", color=_COLOURS[family],
                       linewidth=1.6, label=label)  # fmt: skip
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=7, title="AUC", title_fontsize=7)
+        axes.legend(fontsize=7, title="AUC", title_fontsize=7, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.13))
     figure.axes[0].set_ylabel("landmarks within it (%)")
     return figure
 

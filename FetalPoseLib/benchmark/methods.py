@@ -19,7 +19,7 @@ from scipy.stats import wilcoxon
 from FetalPoseLib.benchmark import paper
 from FetalPoseLib.benchmark.accuracy import measure, records_path
 from FetalPoseLib.benchmark.records import read_records
-from FetalPoseLib.benchmark.report import Folder, markdown
+from FetalPoseLib.benchmark.report import Folder, markdown, origin_line
 from FetalPoseLib.benchmark.tables import Run, landmark_table, overall, paired
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.measurements import segment_lengths
@@ -217,7 +217,8 @@ def write_methods(output: Path) -> list[dict]:
     test = by_split["test"]
     if not test:
         raise FetalPoseError(f"{output} holds no complete records of a method. Run 'fetalpose benchmark methods'.")
-    out = Folder(output, list({id(c.run): c.run.header for found in by_split.values() for c in found}.values()))
+    headers = [column.run.header for found in by_split.values() for column in found]
+    out = Folder(output, list({origin_line(header): header for header in headers}.values()))
     labelled = {column.method.name: (column.poses, column.run.truth) for column in test}
     tables = {
         "summary": ("All landmarks", summary_rows(by_split)),
