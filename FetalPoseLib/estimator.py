@@ -171,7 +171,7 @@ class Estimator:
 
         Parameters
         ----------
-        iterations : steps of refinement; 0 for the bare detection.
+        iterations : steps of refinement at the most (consensus takes one); 0 for the bare detection.
         fixed : landmark index (0-based) to (3,) RAS mm: points that a person has placed, which steer the refinement.
         start : (16, 3) RAS mm, a pose that a person has looked at; where its trunk is set, pass 1 is left out.
 
@@ -180,16 +180,17 @@ class Estimator:
         FetalPoseError
             The volume is too small, holds no picture, or nothing in it looks like a fetus.
         """
-        yield Progress("locate", 0, iterations, None, None, "Looking for the fetus")
+        steps = self._steps(iterations)
+        yield Progress("locate", 0, steps, None, None, "Looking for the fetus")
         view = self._look(volume, None if start is None else _frame(start))
         unrefined = self._seen(view, view.points, view.confidence)
         points, confidence = view.points, view.confidence
-        yield Progress("detect", 0, iterations, unrefined, confidence, "First pose")
+        yield Progress("detect", 0, steps, unrefined, confidence, "First pose")
         if iterations:
-            for step in self._refine(view, iterations, dict(fixed or {})):
+            for step in self._refine(view, steps, dict(fixed or {})):
                 points, confidence = step.points, step.confidence
                 seen = self._seen(view, points, confidence)
-                yield Progress("refine", step.iteration, iterations, seen, confidence, f"Refinement {step.iteration}")
+                yield Progress("refine", step.iteration, steps, seen, confidence, f"Refinement {step.iteration}")
         points = self._seen(view, points, confidence)
         provenance, warnings = self._provenance(iterations), _warnings(points, confidence)
         return Estimate(points, confidence, unrefined, _frame(points), provenance, warnings)
@@ -246,18 +247,24 @@ class Estimator:
 
     # refining
 
-    def _refine(self, view: _View, iterations: int, fixed: dict):
+    def _steps(self, iterations: int) -> int:
+        """How many of the iterations asked for the refinement takes after its first reading.
+
+        A look at the whole volume shows no sides, and its mistakes are others in every orientation: joining looks does
+        not help there, reading one jointly does (`fetalpose benchmark refinement --model r4`).
+        """
+        if self.refinement["method"] == "ssl":
+            return iterations
+        return min(iterations, self.refinement["looks"]) if "locate" in self.networks else 0
+
+    def _refine(self, view: _View, steps: int, fixed: dict):
         network, options = self._main, dict(self.refinement)
         grid = network.heatmap_grid(view.grid)
         if options.pop("method") == "consensus":
-            # A look at the whole volume shows no sides, and its mistakes are others in every orientation: joining
-            # looks does not help there, reading one jointly does (`fetalpose benchmark refinement --model r4`).
-            sided = view.frame is not None
-            reader = PoseReader(self.library if options["jointly"] else None, sided=sided)
-            looks = min(iterations, options["looks"]) if sided else 0
-            return Consensus(partial(self._look_again, view), grid, reader, looks, fixed).run(view.heatmaps)
+            reader = PoseReader(self.library if options["jointly"] else None, sided=view.frame is not None)
+            return Consensus(partial(self._look_again, view), grid, reader, steps, fixed).run(view.heatmaps)
         options = {"foreground": network.task.get("foreground", 0.0), "bfloat16": network.bfloat16, **options}
-        loop = Refinement(network.net, self.library, grid=grid, sigma=network.task["sigma"], iterations=iterations,
+        loop = Refinement(network.net, self.library, grid=grid, sigma=network.task["sigma"], iterations=steps,
                           fixed=fixed, **options)  # fmt: skip
         return loop.run(view.image[None, None])
 

@@ -142,7 +142,7 @@ class Server:
                     result = stop.value
                     break
                 known = _known(step.points, step.confidence, fixed)
-                known["seconds_left"] = clock.seconds_left(step)
+                known |= {"seconds_left": clock.seconds_left(step), "iterations": step.iterations}
                 self._progress(number, request, step.stage, step.message, step.iteration, **known)
         self.tell(
             "done", number, **_known(result.points, result.confidence, fixed),
@@ -151,9 +151,8 @@ class Server:
         )  # fmt: skip
 
     def _progress(self, number: int, request: dict, stage: str, message: str, iteration: int = 0, **known) -> None:
-        known = {"points": None, "confidence": None, "seconds_left": None, **known}
-        iterations = request.get("iterations", 0)
-        self.tell("progress", number, stage=stage, iteration=iteration, iterations=iterations, message=message, **known)
+        nothing = {"points": None, "confidence": None, "seconds_left": None, "iterations": request.get("iterations", 0)}
+        self.tell("progress", number, stage=stage, iteration=iteration, message=message, **nothing | known)
 
 
 class Clock:
