@@ -25,7 +25,7 @@ from FetalPoseLib.worker_client import WorkerClient, points_of_rows, rows_of_poi
 
 ROOT = Path(__file__).resolve().parent.parent
 ENDS = ("done", "failed", "cancelled")
-LONG = 10**6  # iterations: does not end by itself
+LONG = {"refinement": "paper", "iterations": 10**6}  # does not end by itself
 #: A process whose GPU is full: three attempts fail; and libraries print where events should be.
 FULL_GPU = """
 import os, torch
@@ -280,7 +280,7 @@ def test_a_fixed_point_must_be_finite(client, volume):
 @pytest.mark.parametrize("moment", ["starting", "computing"])
 def test_cancel_answers_within_half_a_second(slow_model, model, volume, moment):
     with WorkerClient(environment={"OMP_NUM_THREADS": "1"}) as client:
-        number = client.estimate(volume, weights=slow_model, device="cpu", iterations=LONG)
+        number = client.estimate(volume, weights=slow_model, device="cpu", **LONG)
         pid, voxels = client.pid, client._pending[number]
         if moment == "computing":
             wait_for(client, number, "progress", stage="locate")
@@ -300,7 +300,7 @@ def test_cancel_answers_within_half_a_second(slow_model, model, volume, moment):
 
 
 def test_a_killed_process_is_a_message_and_the_next_request_starts_another(client, model, volume):
-    number = client.estimate(volume, weights=model, device="cpu", iterations=LONG)
+    number = client.estimate(volume, weights=model, device="cpu", **LONG)
     wait_for(client, number, "progress", stage="refine")
     behind = client.devices()
     os.kill(client.pid, signal.SIGKILL)
@@ -345,7 +345,7 @@ def test_a_python_that_is_not_there_is_a_message(volume, tmp_path):
 
 def test_the_process_ends_with_its_owner_even_while_it_computes(slow_model, volume):
     client = WorkerClient(environment={"OMP_NUM_THREADS": "1"})
-    wait_for(client, client.estimate(volume, weights=slow_model, device="cpu", iterations=LONG), "ready")
+    wait_for(client, client.estimate(volume, weights=slow_model, device="cpu", **LONG), "ready")
     process = client._process
     process.stdin.close()  # as the system does when the owner dies
     assert process.wait(10) == 0
@@ -402,7 +402,8 @@ def test_command_line_asks_the_process(model, volume, tmp_path, capsys):
 def test_control_c_ends_the_command_line_and_its_process(slow_model, volume, tmp_path):
     source, output = tmp_path / "volume.nrrd", tmp_path / "pose.mrk.json"
     mrml.write_volume(mrml.add_volume(mrml.new_scene(), volume), source)
-    options = ["--model", str(slow_model), "--device", "cpu", "--iterations", str(LONG)]
+    options = ["--model", str(slow_model), "--device", "cpu", "--refinement", "paper"]
+    options += ["--iterations", str(LONG["iterations"])]
     command = [sys.executable, "-m", "FetalPoseLib.cli", "estimate", str(source), "--output", str(output), *options]
     listen = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # background jobs of a shell ignore it
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, preexec_fn=listen) as program:

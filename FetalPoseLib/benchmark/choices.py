@@ -157,7 +157,7 @@ def _table(options: list[dict], done: Records) -> list[dict]:
         run = Run(done.header, [row for row in done.rows if row["option"] == _label(option)])
         seconds = [s for row in run.rows if not row["failure"] for s in row["seconds"]["refine"][1:]]
         defaults = _CONSENSUS if option["method"] == "consensus" else {**_SSL, **_LIBRARY}
-        for stage in (*range(done.header["iterations"] + 1), "best evidence"):
+        for stage in (*range(max(len(row["steps"]) for row in run.rows)), "best evidence"):
             found = overall(run, stage)
             change = paired(run.errors("unrefined"), run.errors(stage))
             rows.append({
