@@ -364,14 +364,15 @@ def test_limits_of_agreement_hold_95_percent():
 
 def test_swapped_limbs_that_are_mended_are_shown(tmp_path):
     truth, mirror = body(3), load_skeleton().mirror
-    for model, refinement in (("r4", "paper"), ("gcp", "paper")):
+    for model, refinement in (("r4", "paper"), ("gcp", "paper"), ("gcp", "consensus")):
         method_records(tmp_path, truth, np.full(FROZEN["test"], 2.0), model=model, refinement=refinement)
-        path = next(m for m in methods.METHODS if m.model == model).records(tmp_path, "test")
+        method = next(m for m in methods.METHODS if (m.model, m.refinement) == (model, refinement))
+        path = method.records(tmp_path, "test")
         header, *rows = [json.loads(line) for line in path.read_text().splitlines()]
         rows[7]["unrefined"] = as_rows(truth[mirror])  # mended by refinement
         path.write_text("".join(json.dumps(row) + "\n" for row in (header, *rows)))
     wrong = {row["method"]: row["wrong_side_limbs_percent"] for row in methods.write_methods(tmp_path)}
-    assert wrong["Land-GCP"] == pytest.approx(100 / 52) and wrong["SSL-GCP"] == 0
+    assert wrong["Land-GCP"] == pytest.approx(100 / 52) and wrong["SSL-GCP"] == wrong["Consensus-GCP"] == 0
     assert b"methods_poses.png" in (tmp_path / "methods.md").read_bytes()
     assert (tmp_path / "methods_poses.png").stat().st_size > 10_000
 

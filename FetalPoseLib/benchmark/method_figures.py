@@ -12,7 +12,7 @@ from FetalPoseLib.measurements import segment_lengths
 from FetalPoseLib.metrics import auc, pck, wrong_side_limbs
 from FetalPoseLib.skeleton import load_skeleton
 
-SHOWN = ("Land-R4", "Land-GCP", "SSL-GCP")  # beside the truth, as in the paper's Fig. 6
+SHOWN = ("Land-R4", "Land-GCP", "SSL-GCP", "Consensus-GCP")  # beside the truth, the paper's Fig. 6 and one more
 _COLOURS = {"Land": "#7f7f7f", "RNN": "#e69f00", "GAN": "#cc79a7", "Pair": "#56b4e9", "SSL": "#009e73",
             "Consensus": "#d55e00", "fetal": "#0072b2"}  # fmt: skip
 _OUTLINE = [patheffects.withStroke(linewidth=2.2, foreground="black")]
@@ -41,16 +41,16 @@ def draw_pck(columns, landmarks: list[int]) -> Figure:
 def draw_poses(out, columns, *, subjects: int = 2) -> bool:
     """Truth and the methods `SHOWN` side by side, with landmark numbers and lengths in mm, as methods_poses.png.
 
-    Shown are the subjects in which refinement puts most limbs back on their side, of those the ones whose error it
-    lowers most. False, and nothing written, if one of the methods has not been measured.
+    Shown are the subjects in which the last of these puts most of Land-GCP's limbs back on their side, of those the
+    ones whose error it lowers most. False, and nothing written, if one of the methods has not been measured.
     """
     by_name = {column.method.name: column for column in columns}
     if not all(name in by_name for name in SHOWN):
         return False
     truth = by_name[SHOWN[0]].run.truth
     wrong = [wrong_side_limbs(by_name[name].poses, truth) for name in SHOWN]
-    gain = np.nanmean(by_name["Land-GCP"].errors - by_name["SSL-GCP"].errors, axis=1)
-    order = np.lexsort((-gain, wrong[2] - wrong[1]))[:subjects]
+    gain = np.nanmean(by_name["Land-GCP"].errors - by_name[SHOWN[-1]].errors, axis=1)
+    order = np.lexsort((-gain, wrong[-1] - wrong[1]))[:subjects]
     figure = Figure(figsize=(4.6 * (1 + len(SHOWN)), 4.8 * subjects), facecolor="black", layout="constrained")
     FigureCanvasAgg(figure)
     for row, subject in enumerate(order):
@@ -61,7 +61,7 @@ def draw_poses(out, columns, *, subjects: int = 2) -> bool:
         for i, (name, pose) in enumerate(poses.items()):
             axes = figure.add_subplot(subjects, 1 + len(SHOWN), row * (1 + len(SHOWN)) + i + 1)
             error = "" if i == 0 else f", {np.nanmean(by_name[name].errors[subject]):.1f} mm from it"
-            sides = "" if i == 0 else f", {wrong[i - 1][subject]} limbs on the wrong side"
+            sides = "" if i == 0 else f"\nlimbs on the wrong side: {wrong[i - 1][subject]}"
             axes.set_title(name + error + sides, color="white", fontsize=9)
             _draw_pose(axes, _plane(frame, pose), segment_lengths(pose))
             axes.set_xlim(np.nanmin(reach[:, 0]) - 4, np.nanmax(reach[:, 0]) + 4)
