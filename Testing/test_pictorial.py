@@ -242,6 +242,17 @@ def test_fixed_points_stay_and_their_place_is_not_given_to_the_partner(body, sid
     assert distance(read(maps, fixed=fixed, sided=sided)[0][OTHER_WRIST], body[WRIST]) < 1
 
 
+@pytest.mark.parametrize("sided", [True, False])
+def test_a_fixed_point_stays_where_the_network_does_not_see_it(body, sided):
+    """Nor does one without sides put it back by what the other wrist's map shows of both."""
+    fixed, maps = {WRIST: on_forearm(body, 2.5)}, painted(body)
+    maps = maps if sided else maps.maximum(maps[SKELETON.mirror.copy()])
+    points, confidence = read(maps, fixed=fixed, sided=sided)
+    np.testing.assert_array_equal(points[WRIST], fixed[WRIST])
+    assert confidence[WRIST] == 1
+    np.testing.assert_allclose(np.delete(points, WRIST, axis=0), np.delete(body, WRIST, axis=0), atol=0.1)
+
+
 def test_a_fixed_point_draws_what_hangs_on_it(body):
     """A person puts the elbow elsewhere: of two wrists, the lower one that belongs to that elbow is read."""
     shift = 2 * (body[ELBOW] - body[WRIST])
