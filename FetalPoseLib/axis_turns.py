@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import permutations, product
 
 import numpy as np
 from torch import Tensor
@@ -15,6 +15,11 @@ class AxisTurn:
 
     order: tuple[int, int, int] = (0, 1, 2)
     flips: tuple[bool, bool, bool] = (False, False, False)
+
+    @classmethod
+    def all(cls) -> list[AxisTurn]:
+        """The 48 of them."""
+        return [cls(order, flips) for order in permutations(range(3)) for flips in product((False, True), repeat=3)]
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> AxisTurn:

@@ -192,7 +192,7 @@ class Estimator:
                 seen = self._seen(view, points, confidence)
                 yield Progress("refine", step.iteration, steps, seen, confidence, f"Refinement {step.iteration}")
         points = self._seen(view, points, confidence)
-        provenance, warnings = self._provenance(iterations), _warnings(points, confidence)
+        provenance, warnings = self._provenance(steps, bool(iterations)), _warnings(points, confidence)
         return Estimate(points, confidence, unrefined, _frame(points), provenance, warnings)
 
     @property
@@ -287,14 +287,14 @@ class Estimator:
         scanned = (view.image[z, y, x] != 0).cpu().numpy()  # exactly 0 is what lies outside the sector
         return np.where((inside & scanned & (confidence >= SEEN))[:, None], points, np.nan)
 
-    def _provenance(self, iterations: int) -> dict[str, str]:
+    def _provenance(self, steps: int, refined: bool) -> dict[str, str]:
         main = self._main
         return {
             "Model": self.name,
             "ModelSHA256": self.metadata["sha256"],
             "SpacingMm": f"{main.task['spacing_mm']:g}",
-            "Iterations": str(iterations),
-            "Refinement": _name_of(self.refinement) if iterations else "none",
+            "Iterations": str(steps if refined else 0),
+            "Refinement": _name_of(self.refinement) if refined else "none",
             "Version": __version__,
             "Device": str(self.device),
             "Precision": "bfloat16" if main.bfloat16 else "float32",

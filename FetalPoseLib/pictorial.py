@@ -88,7 +88,7 @@ class _Node:
 
 def choose(
     candidates: Sequence[Candidates], prior: LengthPrior, *, apart: float = 0.0,
-    extra: Sequence[np.ndarray] | None = None,
+    extra: Sequence[np.ndarray] | None = None, shared: bool = True,
 ) -> tuple[list[int], float]:  # fmt: skip
     """The cheapest combination: the candidate of each landmark, as an index, and what it costs in all.
 
@@ -97,8 +97,9 @@ def choose(
     candidates : of each landmark, any number; the index of a landmark without candidates is -1, at no cost.
     apart : mm, at which symmetric landmarks lie from each other at the least, where their candidates allow it.
     extra : of each landmark, a further cost (P,) of its candidates.
+    shared : where all candidates of a pair lie nearer: whether both may be there, or one of the two is not seen.
     """
-    nodes = _nodes(candidates, prior.skeleton, apart, extra)
+    nodes = _nodes(candidates, prior.skeleton, apart, extra, shared)
     edges = _edges(nodes, prior.skeleton)
     cost = [np.tile(node.cost, (len(SIZES), 1)) for node in nodes]
     best = {}
@@ -117,7 +118,7 @@ def choose(
     return chosen, float(cost[root].min())
 
 
-def _nodes(candidates: Sequence[Candidates], skeleton: Skeleton, apart: float, extra) -> list[_Node]:
+def _nodes(candidates: Sequence[Candidates], skeleton: Skeleton, apart: float, extra, shared: bool) -> list[_Node]:
     own = [-EVIDENCE * np.log(np.maximum(heights, 1e-3)) for _, heights in candidates]
     own = own if extra is None else [cost + more for cost, more in zip(own, extra, strict=True)]
     numbers = [np.arange(len(cost)) if len(cost) else np.array([-1]) for cost in own]
@@ -128,7 +129,10 @@ def _nodes(candidates: Sequence[Candidates], skeleton: Skeleton, apart: float, e
         states = np.stack(np.meshgrid(numbers[first], numbers[second], indexing="ij"), axis=-1).reshape(-1, 2)
         between = np.linalg.norm(_at(candidates, first, states[:, 0]) - _at(candidates, second, states[:, 1]), axis=1)
         free = ~(between < apart)
-        states = states[free] if free.any() else states
+        if free.any():
+            states = states[free]
+        elif not shared:
+            states = np.concatenate([states * [1, 0] - [0, 1], states * [0, 1] - [1, 0]])
         nodes.append(_Node(pair, states, cost[first][states[:, 0]] + cost[second][states[:, 1]]))
     for landmark in range(len(candidates)):
         if skeleton.mirror[landmark] == landmark:
@@ -200,12 +204,13 @@ class PoseReader:
         else:
             found = found if self.sided else _merged(found, self.library.skeleton, fixed, apart)
             chosen = self._choose([_likely(candidates) for candidates in found], apart)
-        points, partner = _pose(found, chosen), load_skeleton().mirror
-        return points, _confidence(found, chosen, points, partner, SEPARATION * grid.spacing.max())
+        points = _pose(found, chosen)
+        partners = np.full_like(points, np.nan) if self.sided else points[load_skeleton().mirror]
+        return points, _confidence(found, chosen, points, partners, SEPARATION * grid.spacing.max())
 
     def _choose(self, found: list[Candidates], apart: float) -> list[int]:
         """The cheapest choice over all readings of the sides, guided by the atlases where they can be registered."""
-        alone, _ = choose(found, self.prior, apart=apart)
+        alone, _ = choose(found, self.prior, apart=apart, shared=self.sided)
         pose, readings = _pose(found, alone), _sides(self.library.skeleton, self.sided)
         guided = [choice for names in readings if (choice := self._guided(found, pose[names], apart)) is not None]
         return min(guided, key=lambda choice: choice[1])[0] if guided else alone
@@ -221,7 +226,7 @@ class PoseReader:
             mean, variance = aligned.mean(axis=0), aligned.var(axis=0).mean(axis=1) + ATLAS_SD**2
             distances = [((points - m) ** 2).sum(axis=1) for (points, _), m in zip(found, mean, strict=True)]
             extra = [np.minimum(d / (2 * v), MOST_DISTANCE_COST) for d, v in zip(distances, variance, strict=True)]
-            before, chosen = chosen, choose(found, self.prior, apart=apart, extra=extra)
+            before, chosen = chosen, choose(found, self.prior, apart=apart, extra=extra, shared=self.sided)
             if before is not None and before[0] == chosen[0]:
                 break
             pose = _pose(found, chosen[0])
@@ -281,15 +286,16 @@ def _pose(found: list[Candidates], chosen: list[int]) -> np.ndarray:
     return np.array([_at(found, landmark, np.array([c]))[0] for landmark, c in enumerate(chosen)])
 
 
-def _confidence(found, chosen, points, partner, separation: float) -> np.ndarray:
-    """Of each chosen peak, by `heatmap.decode`'s rule: a peak elsewhere lowers it, unless that is the partner's."""
+def _confidence(found, chosen, points, partners, separation: float) -> np.ndarray:
+    """Of each chosen peak, by `heatmap.decode`'s rule: a peak elsewhere lowers it, unless it is at ``partners``
+    (16, 3), where in maps without sides the other of the pair is."""
     confidence = np.zeros(len(found))
     for landmark, choice in enumerate(chosen):
         if choice >= 0:
             places, heights = found[landmark]
             height = heights[choice]
             elsewhere = np.linalg.norm(places - points[landmark], axis=1) >= separation
-            partners = np.linalg.norm(places - points[partner[landmark]], axis=1) < separation
-            rival = heights[elsewhere & ~partners].max(initial=0.0)
+            other = np.linalg.norm(places - partners[landmark], axis=1) < separation
+            rival = heights[elsewhere & ~other].max(initial=0.0)
             confidence[landmark] = min(height, 1.0) * height / (height + rival)
     return confidence

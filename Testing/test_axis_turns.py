@@ -1,7 +1,5 @@
 """The 48 axis turns: what they do to arrays, to points and to left and right, and that all of it is undone."""
 
-from itertools import permutations, product
-
 import numpy as np
 import pytest
 import torch
@@ -9,7 +7,7 @@ import torch
 from FetalPoseLib.axis_turns import MIRROR, AxisTurn
 from FetalPoseLib.consensus import heatmaps_turned
 
-AXIS_TURNS = [AxisTurn(o, f) for o in permutations(range(3)) for f in product((False, True), repeat=3)]
+AXIS_TURNS = AxisTurn.all()
 SHAPE = (7, 5, 4)  # (nx, ny, nz), no two alike
 IMAGE = torch.arange(140).reshape(SHAPE[::-1])
 

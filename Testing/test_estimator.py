@@ -220,7 +220,7 @@ def test_provenance_says_what_made_the_pose(detected, estimator):
     ],
 )
 def test_provenance_names_the_refinement(estimator, refinement, says):
-    assert refined_by(estimator, refinement)._provenance(6)["Refinement"] == says
+    assert refined_by(estimator, refinement)._provenance(6, True)["Refinement"] == says
 
 
 @pytest.mark.parametrize(

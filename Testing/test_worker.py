@@ -383,7 +383,8 @@ def test_rows_and_points():
 # --- the command line, which goes the same way
 
 
-def test_command_line_asks_the_process(model, volume, tmp_path, capsys):
+def test_command_line_asks_the_process(model, volume, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))  # bfloat16 rounds otherwise with others
     source, output = tmp_path / "volume.nrrd", tmp_path / "pose.mrk.json"
     mrml.write_volume(mrml.add_volume(mrml.new_scene(), volume), source)
     arguments = ["estimate", str(source), "--output", str(output), "--device", "cpu", "--iterations", "1"]

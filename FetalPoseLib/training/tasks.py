@@ -81,9 +81,7 @@ def draw(task: Task, case: PoolCase, rng: np.random.Generator | None) -> Sample:
     to the paper, vary gain and contrast.
     """
     image = torch.from_numpy(case.volume).float()
-    if rng is not None and task.views is not None:
-        rng = np.random.default_rng([zlib.crc32(case.name.encode()), int(rng.integers(task.views))])
-    elif rng is not None:
+    if rng is not None and task.views is None:
         image = _regrade(image, rng)
     image = normalise_intensity(image)
     if task.lower is not None:
@@ -94,7 +92,7 @@ def draw(task: Task, case: PoolCase, rng: np.random.Generator | None) -> Sample:
         grid = canonical_grid(volume, task.spacing)
         image = resample(volume, grid)
     if rng is not None:
-        image, grid, landmarks = _turn_axes(image, grid, landmarks, rng)
+        image, grid, landmarks = _turn_axes(image, grid, landmarks, _turn(task, case, rng))
     return Sample(image, grid, locator_points(landmarks) if task.channels == len(POINTS) else landmarks)
 
 
@@ -129,9 +127,16 @@ def mirror_body(image: torch.Tensor, grid: Grid, landmarks: np.ndarray) -> tuple
     return image.flip(2), grid.to_world(voxels)[load_skeleton().mirror]
 
 
-def _turn_axes(image, grid: Grid, landmarks, rng) -> tuple[torch.Tensor, Grid, np.ndarray]:
-    """The volume with its axes permuted and flipped: one of 48, half of which mirror the body and so swap its sides."""
-    turn = AxisTurn.random(rng)
+def _turn(task: Task, case: PoolCase, rng) -> AxisTurn:
+    """Any of the 48 turns, or one of the `Task.views` different ones in which this case is shown."""
+    if task.views is None:
+        return AxisTurn.random(rng)
+    shown = np.random.default_rng(zlib.crc32(case.name.encode())).permutation(48)[: task.views]
+    return AxisTurn.all()[rng.choice(shown)]
+
+
+def _turn_axes(image, grid: Grid, landmarks, turn: AxisTurn) -> tuple[torch.Tensor, Grid, np.ndarray]:
+    """The volume with its axes permuted and flipped; half of the turns mirror the body and so swap its sides."""
     shape = tuple(grid.shape[axis] for axis in turn.order)
     turned = Grid(shape, np.diag([*np.full(3, grid.spacing[0]), 1.0]))
     landmarks = turned.to_world(turn.voxels(grid.to_voxel(landmarks), grid.shape))
