@@ -57,7 +57,7 @@ class Consensus:
     look: Callable[[int], Tensor]
     grid: Grid
     reader: PoseReader
-    iterations: int = 6
+    iterations: int = 1
     fixed: Mapping[int, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self):

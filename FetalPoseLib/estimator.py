@@ -250,8 +250,8 @@ class Estimator:
     def _steps(self, iterations: int) -> int:
         """How many of the iterations asked for the refinement takes after its first reading.
 
-        A look at the whole volume shows no sides, and its mistakes are others in every orientation: joining looks does
-        not help there, reading one jointly does (`fetalpose benchmark refinement --model r4`).
+        A network that sees the whole volume has other mistakes in every orientation: there joining looks harmed the
+        joint reading of one.
         """
         if self.refinement["method"] == "ssl":
             return iterations

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 
@@ -64,7 +63,7 @@ class LengthPrior:
         sizes = np.array([FetalFrame.from_landmarks(pose, library.skeleton).size for pose in library.poses])
         ends = np.array([[segment.start, segment.end] for segment in segments])
         lengths = np.linalg.norm(library.poses[:, ends[:, 0]] - library.poses[:, ends[:, 1]], axis=2)
-        logs = np.log(lengths / sizes[:, None])
+        logs = np.log(np.maximum(lengths, 0.1) / sizes[:, None])
         return cls(library.skeleton, logs.mean(axis=0), np.maximum(logs.std(axis=0), LEAST_SD))
 
     def cost(self, segment: int, lengths: np.ndarray) -> np.ndarray:
@@ -211,9 +210,14 @@ class PoseReader:
     def _choose(self, found: list[Candidates], apart: float) -> list[int]:
         """The cheapest choice over all readings of the sides, guided by the atlases where they can be registered."""
         alone, _ = choose(found, self.prior, apart=apart, shared=self.sided)
-        pose, readings = _pose(found, alone), _sides(self.library.skeleton, self.sided)
+        pose, readings = _pose(found, alone), self._sides()
         guided = [choice for names in readings if (choice := self._guided(found, pose[names], apart)) is not None]
         return min(guided, key=lambda choice: choice[1])[0] if guided else alone
+
+    def _sides(self) -> list[np.ndarray]:
+        """Permutations (16,) of the landmarks: as they are; in maps without sides, with limbs exchanged, too."""
+        exchanged = self.library.skeleton.exchanged_limbs()
+        return exchanged[:1] if self.sided else exchanged
 
     def _guided(self, found: list[Candidates], pose: np.ndarray, apart: float) -> tuple[list[int], float] | None:
         """Registering and choosing in turn, from a pose (16, 3); None where too little is seen to register."""
@@ -252,33 +256,25 @@ def _likely(candidates: Candidates) -> Candidates:
 
 
 def _merged(found: list[Candidates], skeleton: Skeleton, fixed: dict, apart: float) -> list[Candidates]:
-    """The candidates with those of the two of each pair put together: the highest that lie ``apart`` mm apart."""
+    """The candidates with those of the two of each pair put together: the highest that lie ``apart`` mm apart.
+
+    A fixed point is no candidate of its partner, and neither is what lies as near to it.
+    """
     merged = list(found)
     for pair in skeleton.symmetric_pairs:
-        points, heights = (np.concatenate(both) for both in zip(*(found[landmark] for landmark in pair), strict=True))
-        kept = []
+        loose, held = ([found[i] for i in pair if (i in fixed) is there] for there in (False, True))
+        if not loose:
+            continue
+        points, heights = (np.concatenate(both) for both in zip(*loose, strict=True))
+        taken = np.concatenate([np.empty((0, 3)), *(points for points, _ in held)])
+        kept: list[int] = []
         for i in np.argsort(-heights, kind="stable"):
-            if all(np.linalg.norm(points[i] - points[k]) > apart for k in kept):
+            if (np.linalg.norm(np.concatenate([taken, points[kept]]) - points[i], axis=1) > apart).all():
                 kept.append(i)
         for landmark in pair:
             if landmark not in fixed:
                 merged[landmark] = points[kept[:CANDIDATES]], heights[kept[:CANDIDATES]]
     return merged
-
-
-def _sides(skeleton: Skeleton, sided: bool) -> list[np.ndarray]:
-    """Permutations (16,) of the landmarks: as they are; if not ``sided``, also with arms, legs or both exchanged."""
-    if sided:
-        return [np.arange(len(skeleton))]
-    pairs = sorted({tuple(sorted((name, skeleton.partner(name)))) for name in skeleton.limbs})
-    permutations = []
-    for exchanged in product((False, True), repeat=len(pairs)):
-        names = np.arange(len(skeleton))
-        for pair, exchange in zip(pairs, exchanged, strict=True):
-            moved = [landmark for limb in pair for landmark in skeleton.limbs[limb]]
-            names[moved] = skeleton.mirror[moved] if exchange else names[moved]
-        permutations.append(names)
-    return permutations
 
 
 def _pose(found: list[Candidates], chosen: list[int]) -> np.ndarray:

@@ -158,15 +158,7 @@ class PoseLibrary:
 
         Exchanged are limbs as a whole; of equal residuals the pose as it is. FetalPoseError as for `register`.
         """
-        limbs, pose = self.skeleton.limbs, np.asarray(pose, dtype=np.float64)
-        pairs = {frozenset((name, self.skeleton.partner(name))) for name in limbs}
-        readings = [np.arange(len(self.skeleton))]
-        for pair in sorted(pairs, key=sorted):
-            moved = [landmark for name in pair for landmark in limbs[name]]
-            exchanged = [reading.copy() for reading in readings]
-            for reading in exchanged:
-                reading[moved] = self.skeleton.mirror[moved]
-            readings += exchanged
+        pose, readings = np.asarray(pose, dtype=np.float64), self.skeleton.exchanged_limbs()
         residuals = [self.support_set(pose[r], k, similarity=similarity)[1].sum() for r in readings]
         return pose[readings[int(np.argmin(residuals))]]
 

@@ -68,6 +68,17 @@ class Skeleton:
         permutation.flags.writeable = False
         return permutation
 
+    def exchanged_limbs(self) -> list[np.ndarray]:
+        """Permutations (16,): as it is, then with the arms, the legs and both exchanged for those of the other side."""
+        permutations = [np.arange(len(self))]
+        for pair in sorted({tuple(sorted((name, self.partner(name)))) for name in self.limbs}):
+            moved = [landmark for limb in pair for landmark in self.limbs[limb]]
+            exchanged = [permutation.copy() for permutation in permutations]
+            for permutation in exchanged:
+                permutation[moved] = self.mirror[moved]
+            permutations += exchanged
+        return permutations
+
     def levels(self) -> list[list[tuple[int, int | None]]]:
         """The segments as a tree, level by level: (landmark, its parent), beginning with the landmark of most segments.
 

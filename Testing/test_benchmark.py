@@ -283,6 +283,10 @@ def test_what_can_be_varied():
     full = choices.combinations(choices.parse_axes(["lr=1e-4,5e-4", "similarity=false,true"]), full=True)
     assert len(full) == len(presets) + 3 and {"method": "ssl", "lr": 1e-4, "similarity": True} in full
     assert choices.parse_axes(["weighting=mean,residual"]) == {"weighting": ("mean", "residual")}
+    assert choices.parse_axes(["similarity=False", "trust=None,0.2"]) == {"similarity": (False,), "trust": (None, 0.2)}
+    for word in ("k=abc", "sides=2", "lr=fast"):
+        with pytest.raises(FetalPoseError, match="is no value of"):
+            choices.parse_axes([word])
     for word in ("net=1", "k", "iterations=4"):
         with pytest.raises(FetalPoseError, match=f"'{word}' varies nothing"):
             choices.parse_axes([word])

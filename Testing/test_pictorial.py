@@ -326,3 +326,13 @@ def test_a_network_with_sides_that_marks_both_hands_is_unsure(body):
         maps[landmark] = (0.9 * own[landmark]).maximum(0.9 * own[partner])
     assert read(maps)[1][[WRIST, OTHER_WRIST]] == pytest.approx([0.45, 0.45], abs=0.02)
     assert read(maps, sided=False)[1][[WRIST, OTHER_WRIST]] == pytest.approx([0.9, 0.9], abs=0.02)
+
+
+def test_a_fixed_point_without_sides_leaves_its_partner_where_it_is(body):
+    """Both hands are weak in both maps: the fixed one is no peak beside which the other would be too low."""
+    own = painted(body)
+    maps = own.clone()
+    for landmark, partner in ((WRIST, OTHER_WRIST), (OTHER_WRIST, WRIST)):
+        maps[landmark] = 0.35 * own[landmark].maximum(own[partner])
+    points, _ = read(maps, sided=False, fixed={OTHER_WRIST: body[OTHER_WRIST] + 0.5})
+    assert distance(points[WRIST], body[WRIST]) < 0.1

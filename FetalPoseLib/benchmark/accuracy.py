@@ -27,6 +27,7 @@ def measure(
     iterations: int = 6,
     cases: Path = CASES,
     fresh: bool = False,
+    command: str | None = None,
 ) -> Records:
     """Estimate the subjects of `split` that have no record yet, one JSON line each in ``output/accuracy_*.jsonl``.
 
@@ -34,12 +35,13 @@ def measure(
     ----------
     model : what the estimator was made from; its stem names the file and the columns of the tables.
     refinement : what the estimator's refinement is called.
+    command : of ``fetalpose benchmark``, that leads here; ``accuracy`` with its options if None.
     spacing : mm of the volumes, as a user's file would have it.
     """
     name = Path(model).stem
-    command = f"accuracy --model {name} --split {split}"
-    command += f" --refinement {refinement}" * (iterations > 0) + f" --iterations {iterations}" * (iterations != 6)
-    command += f" --spacing {spacing:g}" * (spacing != 0.5)
+    if command is None:
+        command = f"accuracy --model {name} --split {split} --refinement {refinement}"
+        command += f" --iterations {iterations}" * (iterations != 6) + f" --spacing {spacing:g}" * (spacing != 0.5)
     header = origin(command) | model_origin(estimator, model)
     header |= {"split": split, "spacing_mm": spacing, "iterations": iterations, "refinement_name": refinement}
     records = Records(records_path(make_folder(output), name, refinement, split), header, fresh=fresh)

@@ -1,4 +1,4 @@
-"""Choosing the refinement on the validation subjects: every option on all of them, and on no others."""
+"""Choosing the refinement on the validation subjects: every option on the same ones, and on no others."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.estimator import REFINEMENTS
 from FetalPoseLib.pose_library import PoseLibrary
 from FetalPoseLib.refinement import Refinement
+from FetalPoseLib.simulation.fingerprint import FROZEN
 
 #: What is varied unless asked otherwise, each about the preset of its method; iterations are read off every run.
 AXES = {
@@ -52,15 +53,26 @@ def parse_axes(words: Iterable[str]) -> dict[str, tuple]:
         name, _, values = word.partition("=")
         if name not in _DEFAULTS or not values:
             raise FetalPoseError(f"'{word}' varies nothing: write NAME=VALUE,VALUE with one of {', '.join(_DEFAULTS)}.")
-        axes[name] = tuple(_value(text) for text in values.split(","))
+        axes[name] = tuple(_value(name, text) for text in values.split(","))
     return axes
 
 
-def _value(text: str):
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
+def _value(name: str, text: str):
+    """What a word says, of the type that the option has; FetalPoseError if it says nothing of the kind."""
+    words = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        value = words[text.lower()]
+    else:
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+    default = _DEFAULTS[name]
+    kinds = {type(default)} if default is not None else {type(None), int, float}
+    kinds |= {int} if isinstance(default, float) else set()
+    if type(value) not in kinds:
+        raise FetalPoseError(f"'{text}' is no value of {name}, whose default is {default}. Give one of its kind.")
+    return value
 
 
 def combinations(axes: Mapping[str, Sequence], *, full: bool = False) -> list[dict]:
@@ -122,11 +134,13 @@ def choose(
     One row an option and iteration, and one for the iteration of best evidence, the highest AUC first; `change` is
     against the unrefined detection. A run that was stopped goes on.
     """
-    header = origin(f"refinement --model {Path(model).stem}") | model_origin(estimator, model) | {"refinement": None}
-    header |= {"split": "validation", "spacing_mm": spacing, "iterations": iterations}
+    subjects = list(subjects)
+    only = f" --subjects {len(subjects)}" * (len(subjects) < FROZEN["validation"])
+    header = origin(f"refinement --model {Path(model).stem}{only}") | model_origin(estimator, model)
+    header |= {"refinement": None, "split": "validation", "spacing_mm": spacing, "iterations": iterations}
     Path(records).mkdir(parents=True, exist_ok=True)
     done = Records(Path(records) / f"refinement_{header['model']}.jsonl", header, fresh=fresh)
-    for index in tqdm(list(subjects), desc="validation", unit="volume", file=sys.stderr, leave=False):
+    for index in tqdm(subjects, desc="validation", unit="volume", file=sys.stderr, leave=False):
         _try_all(estimator, options, index, done, spacing=spacing, iterations=iterations, cases=cases)
     table = _table(options, done)
     out = Folder(output, [done.header])

@@ -49,7 +49,8 @@ def draw_poses(out, columns, *, subjects: int = 2) -> bool:
         return False
     truth = by_name[SHOWN[0]].run.truth
     wrong = [wrong_side_limbs(by_name[name].poses, truth) for name in SHOWN]
-    gain = np.nanmean(by_name["Land-GCP"].errors - by_name[SHOWN[-1]].errors, axis=1)
+    errors = {name: np.where(np.isinf(by_name[name].errors), np.nan, by_name[name].errors) for name in SHOWN}
+    gain = np.nanmean(errors["Land-GCP"], axis=1) - np.nanmean(errors[SHOWN[-1]], axis=1)
     order = np.lexsort((-gain, wrong[-1] - wrong[1]))[:subjects]
     figure = Figure(figsize=(4.6 * (1 + len(SHOWN)), 4.8 * subjects), facecolor="black", layout="constrained")
     FigureCanvasAgg(figure)
@@ -60,7 +61,7 @@ def draw_poses(out, columns, *, subjects: int = 2) -> bool:
         reach = _plane(frame, np.concatenate(list(poses.values())))
         for i, (name, pose) in enumerate(poses.items()):
             axes = figure.add_subplot(subjects, 1 + len(SHOWN), row * (1 + len(SHOWN)) + i + 1)
-            error = "" if i == 0 else f", {np.nanmean(by_name[name].errors[subject]):.1f} mm from it"
+            error = "" if i == 0 else f", {np.nanmean(errors[name][subject]):.1f} mm from it"
             sides = "" if i == 0 else f"\nlimbs on the wrong side: {wrong[i - 1][subject]}"
             axes.set_title(name + error + sides, color="white", fontsize=9)
             _draw_pose(axes, _plane(frame, pose), segment_lengths(pose))

@@ -159,7 +159,9 @@ def paired(before: np.ndarray, after: np.ndarray) -> dict:
     A subject's error is the mean over the landmarks found both times; its AUC counts the missed ones.
     """
     both = np.isfinite(before) & np.isfinite(after)
-    millimetres = np.array([(a - b)[ok].mean() for b, a, ok in zip(before, after, both, strict=True) if ok.any()])
+    millimetres = np.array(
+        [a[ok].mean() - b[ok].mean() for b, a, ok in zip(before, after, both, strict=True) if ok.any()]
+    )
     percent = np.array([auc(a) - auc(b) for b, a in zip(before, after, strict=True) if not np.isnan(b).all()])
     return {
         "subjects": len(millimetres),

@@ -134,6 +134,7 @@ def _by_worker(client: WorkerClient, args, volume, show):
 
 def _show(bar, progress) -> None:
     bar.set_description(progress.stage, refresh=False)
+    bar.total = 3 + progress.iterations
     bar.n = min(_STAGES.index(progress.stage) + (progress.iteration or 0), bar.total)
     bar.refresh()
 

@@ -20,7 +20,7 @@ Your own data
 Models
   fetal-frame  three networks: 'locate' finds the fetus in the whole volume, 'orient' sees how it is turned, 'detect'
                finds its landmarks in the fetus's own frame
-  r4, gcp      the paper's single network on the whole volume at 1.25 and at 1.0 mm, with gradient checkpointing
+  r4, gcp      the paper's single network on the whole volume at 1.25 mm, and at 1.0 mm with gradient checkpointing
 
 Recipes
   paper        L2, Adam with learning rate 1e-3 and beta1 0.5, batch size 1 (section 3); the default of r4 and gcp
@@ -31,9 +31,9 @@ Recipes
 
 Methods
   With --method, r4 or gcp go on from the detector in --folder for --steps (default 800, one epoch) as one of the
-  methods that the paper compares, each in a folder and an output of its own; nothing else is changed:
+  methods that the paper compares, with a learning rate that falls to 0, each in a folder and an output of its own:
     land  as before      rnn  with a recurrent layer      gan  against a discriminator      pair  with the pair loss
-  fetalpose train --model r4 --cases 100 --input-stride 2 --recipe compared --steps 4000 --output r4.safetensors
+  fetalpose train --model r4 --cases 100 --input-stride 2 --recipe compared --steps 8000 --output r4.safetensors
   fetalpose train --model r4 --cases 100 --input-stride 2 --method gan --output r4-gan.safetensors
 
 Time: 'fetal-frame' takes two to three hours on two CPU cores, while these simulate some 400 fetuses
@@ -141,7 +141,7 @@ def run(args: argparse.Namespace) -> None:
         print(f"'{args.only}' is trained. {args.output} is written once --pass {missing[0]} is, too.")
         return
     before = {f"{p.task}, before": folder / p.task for p in model.passes if args.method}
-    metadata = export_model(passes, args.output, precision=args.precision, before=before)
+    metadata = export_model(passes, args.output, precision=args.precision, before=before, last=bool(args.method))
     for name, history in metadata["trained"].items():
         error = history["validation"].get("mean_mm")
         print(f"{name}: {history['steps']} steps" + ("" if error is None else f", {error:.2f} mm on validation"))

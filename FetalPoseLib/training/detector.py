@@ -55,7 +55,7 @@ class Recipe:
         return self.learning_rate * min(1.0, (step + 1) / max(self.warmup, 1)) * fall
 
 
-#: The recipe of the bundled weights.
+#: The recipe of the bundled fetal-frame.
 SHIPPED = Recipe(beta1=0.9, foreground=60.0, warmup=200, decay=0.35, averaging=0.998, bfloat16=True)
 
 #: Of the methods that the benchmark compares: the paper's, and what lets it leave zero within an epoch. Plain L2 had
@@ -104,6 +104,7 @@ class Trainer:
         if not path.exists():
             return False
         state = torch.load(path, map_location=self.device, weights_only=True)
+        state["config"] = {"recurrence": 0, **state["config"]}  # states from before there was one
         if (state["config"], state["task"]["name"], state["task"]["spacing"]) != (
             self.net.config(), self.task.name, self.task.spacing
         ):

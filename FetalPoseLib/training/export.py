@@ -27,7 +27,7 @@ PRECISIONS = {"float16": _half, "int8": packed}
 
 def export_model(
     passes: Mapping[str, Path], output: str | Path, *, precision: str = "float16",
-    before: Mapping[str, Path] | None = None,
+    before: Mapping[str, Path] | None = None, last: bool = False,
 ) -> dict:  # fmt: skip
     """Write trained passes as one safetensors file that `Estimator` opens; returns its metadata, with its "sha256".
 
@@ -37,6 +37,7 @@ def export_model(
         The weights are those with the least validation error, or the last ones where nothing was validated.
     precision : "float16", or "int8" for half of that size (see `compact`)
         Of the kernels, which are nearly all of the file; batch norm and biases stay float32.
+    last : take the last weights whatever their validation error, as where trainings of equal length are compared.
     before : name to the folder of each training that one of these went on from; its history is kept, too.
 
     Raises
@@ -48,7 +49,9 @@ def export_model(
     for name, folder in passes.items():
         state = _read(folder, "state.pt", name)
         rows, best = _logged(folder)
-        weights = _read(folder, "best.pt", name) if best else state["average"]
+        if last and best is not None:
+            best = rows[-1]
+        weights = _read(folder, "best.pt", name) if best and not last else state["average"]
         tensors |= {f"{name}.{key}": value for key, value in weights.items()}
         task = Task(**state["task"]).metadata()
         task |= {"foreground": state["recipe"]["foreground"], "normalisation": "volume"}  # as `Trainer.validate` does
@@ -91,7 +94,7 @@ def _read(folder: Path, file: str, name: str) -> dict:
     except (OSError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "the file is damaged"
         raise FetalPoseError(
-            f"The pass '{name}' cannot be exported: {folder / file}: {reason}. Train it with --pass {name}."
+            f"The pass '{name}' cannot be exported: {folder / file}: {reason}. Train it first, without --export."
         ) from error
 
 

@@ -58,6 +58,6 @@ def begin_with(net: LandmarkNet, path: Path) -> None:
             f"There is no trained detector to go on from in {path.parent} ({error.strerror}). "
             "Train it first: the same command without --method."
         ) from error
-    if state["config"] | {"recurrence": net.recurrence} != net.config():
+    if {**state["config"], "recurrence": net.recurrence} != net.config():
         raise FetalPoseError(f"{path} holds a network of {state['config']}, not of {net.config()}. Use its options.")
     net.load_state_dict(state["net"], strict=net.recurrence == 0)
