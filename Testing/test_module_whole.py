@@ -45,11 +45,13 @@ def test_real_process_estimates_and_the_pose_is_measured(bench):
     bench.panel.logic.client = real_process()
     bench.ui.weightsEdit.currentPath = str(tiny_model(bench.folder / "tiny.safetensors"))
     bench.ui.iterationsSpinBox.value = 1
+    bench.ui.refinementComboBox.currentText = "paper"  # which iterates with a single pass, too
     bench.volume()
     bench.ui.estimateButton.click()
     bench.wait(lambda: not bench.panel.logic.running, 120)
     assert bench.pose is not None, bench.status
     assert bench.pose.GetAttribute("FetalPose.Iterations") == "1"
+    assert bench.pose.GetAttribute("FetalPose.Refinement").startswith("paper")
     bench.assert_lengths_true()
     assert bench.ui.statusLabel.styleSheet and bench.status  # random weights are sure of little, and the panel says so
 
