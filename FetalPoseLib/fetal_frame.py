@@ -12,7 +12,7 @@ from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.geometry import Grid
 from FetalPoseLib.skeleton import Skeleton, load_skeleton
 
-_TRUNK = ("neck", "spine", "sacrum", "right_shoulder", "left_shoulder", "right_hip", "left_hip")
+TRUNK = ("neck", "spine", "sacrum", "right_shoulder", "left_shoulder", "right_hip", "left_hip")
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ class FetalFrame:
     def from_landmarks(cls, points, skeleton: Skeleton | None = None) -> "FetalFrame":
         """The frame of a pose (16, 3) in RAS mm, from its trunk; FetalPoseError if that is not seen or degenerate."""
         skeleton, points = skeleton or load_skeleton(), np.asarray(points, dtype=np.float64)
-        at = {name: points[skeleton.index(name)] for name in _TRUNK}
+        at = {name: points[skeleton.index(name)] for name in TRUNK}
         missing = [name for name, point in at.items() if not np.isfinite(point).all()]
         if missing:
             raise FetalPoseError(f"The fetus's frame needs its trunk; not seen: {', '.join(missing)}. Place them.")

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from FetalPoseLib import locator
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.fetal_frame import FetalFrame
 from FetalPoseLib.geometry import Grid
@@ -41,7 +42,7 @@ ATLASES = 10  # that guide the choice, K of Eq. 1
 ATLAS_SD = 4.0  # mm, by which an atlas errs at the least
 MOST_DISTANCE_COST = 12.0  # of a candidate's distance from the atlases
 ROUNDS = 3  # of registering and choosing
-SIZES = np.geomspace(8.0, 50.0, 24)  # mm: body units from the smallest fetus of 10 weeks to the largest of 14, and more
+SIZES = np.geomspace(*locator.SIZES, 24)  # mm: the body units that are tried
 
 Candidates = tuple[np.ndarray, np.ndarray]  # points (P, 3) mm and the heights (P,) of their peaks, highest first
 

@@ -19,6 +19,7 @@ from FetalPoseLib.benchmark.report import Folder, markdown, model_origin, origin
 from FetalPoseLib.benchmark.tables import Run, overall, paired
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.estimator import REFINEMENTS
+from FetalPoseLib.fetal_frame import TRUNK
 from FetalPoseLib.pose_library import PoseLibrary
 from FetalPoseLib.refinement import Refinement
 from FetalPoseLib.simulation.fingerprint import FROZEN
@@ -43,7 +44,7 @@ _SSL = {f.name: f.default for f in fields(Refinement) if f.name not in _NOT_OPTI
 _LIBRARY = {"library_size": None, "subset": "paper"}  # ours, of the benchmark alone: None is all atlases
 _CONSENSUS = {name: value for name, value in REFINEMENTS["consensus"].items() if name != "method"}
 _DEFAULTS = {**_CONSENSUS, **_SSL, **_LIBRARY}
-_SUBSETS = {"trunk": ("neck", "spine", "sacrum", "right_shoulder", "left_shoulder", "right_hip", "left_hip")}
+_SUBSETS = {"trunk": TRUNK}
 
 
 def parse_axes(words: Iterable[str]) -> dict[str, tuple]:

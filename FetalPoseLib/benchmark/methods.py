@@ -24,7 +24,7 @@ from FetalPoseLib.benchmark import paper
 from FetalPoseLib.benchmark.accuracy import measure, records_path
 from FetalPoseLib.benchmark.records import read_records
 from FetalPoseLib.benchmark.report import Folder, markdown, origin_line
-from FetalPoseLib.benchmark.tables import Run, landmark_table, overall, paired
+from FetalPoseLib.benchmark.tables import Run, landmark_table, overall, paired, subject_changes
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.measurements import segment_lengths
 from FetalPoseLib.simulation.fingerprint import FROZEN
@@ -192,9 +192,8 @@ def difference_rows(found: list[Column]) -> list[dict]:
 
 
 def _signed_rank(before: np.ndarray, after: np.ndarray) -> float:
-    both = np.isfinite(before) & np.isfinite(after)
-    means = [a[ok].mean() - b[ok].mean() for b, a, ok in zip(before, after, both, strict=True) if ok.any()]
-    return float(wilcoxon(means).pvalue) if np.any(means) else 1.0
+    changes = subject_changes(before, after)
+    return float(wilcoxon(changes).pvalue) if np.any(changes) else 1.0
 
 
 def holm(p_values: list[float]) -> list[float]:
