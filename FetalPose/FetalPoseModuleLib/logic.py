@@ -22,14 +22,15 @@ from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrappe
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 from slicer.util import VTKObservationMixin
 
-from FetalPoseLib import plausibility, scene
+from FetalPoseLib import scene
+from FetalPoseLib.body import plausibility
+from FetalPoseLib.body.measurements import length_table, segment_lengths, write_csv
+from FetalPoseLib.body.pose_library import PoseLibrary
+from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import check_writable, replacing
-from FetalPoseLib.measurements import length_table, segment_lengths, write_csv
-from FetalPoseLib.pose_library import PoseLibrary
 from FetalPoseLib.resources import resource_path
-from FetalPoseLib.skeleton import load_skeleton
-from FetalPoseLib.worker_client import WorkerClient
+from FetalPoseLib.worker.client import WorkerClient
 from FetalPoseModuleLib.history import History, put, snapshot
 
 POLL_MS = 40

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import check_writable, replacing
-from FetalPoseLib.worker_client import WorkerClient
+from FetalPoseLib.worker.client import WorkerClient
 
 _STAGES = ("open", "locate", "detect", "refine")
 
@@ -75,7 +75,7 @@ def estimate(args, source: Path, *, output: Path, table: Path | None = None, pic
         check_writable(picture, ".png", ".pdf", ".svg")
 
     from FetalPoseLib import scene as mrml
-    from FetalPoseLib.measurements import length_table, write_csv
+    from FetalPoseLib.body.measurements import length_table, write_csv
 
     mrml.silence_log()
     scene = mrml.new_scene()
@@ -102,7 +102,7 @@ def estimate(args, source: Path, *, output: Path, table: Path | None = None, pic
         with replacing(table) as temporary:
             write_csv(temporary, rows)
     if picture is not None:
-        from FetalPoseLib.picture import draw_pose
+        from FetalPoseLib.evaluation.pose_picture import draw_pose
 
         note = "Research use only. The model was trained on simulated volumes."
         volume = mrml.volume_from_node(node)

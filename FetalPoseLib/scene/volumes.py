@@ -71,7 +71,7 @@ def read_volume(scene, path: str | Path):
 
 def volume_from_node(node):
     """The voxels of a scalar volume node as a `geometry.Volume`; otherwise as `voxels_from_node`."""
-    from FetalPoseLib.geometry import Volume  # imports torch, which Slicer must not do while it starts
+    from FetalPoseLib.volume.grid import Volume  # imports torch, which Slicer must not do while it starts
 
     voxels = voxels_from_node(node)
     return Volume(voxels.array, voxels.ijk_to_ras)

@@ -14,7 +14,6 @@ from itertools import permutations, product
 import numpy as np
 import torch
 
-from FetalPoseLib.geometry import Volume, transform_points
 from FetalPoseLib.simulation.biometry import Biometry, draw_biometry
 from FetalPoseLib.simulation.implicit import Ellipsoid
 from FetalPoseLib.simulation.kinematics import Body, move_body, pose_body, random_orientation
@@ -23,12 +22,20 @@ from FetalPoseLib.simulation.probe import Probe
 from FetalPoseLib.simulation.settings import Settings
 from FetalPoseLib.simulation.ultrasound import acquire
 from FetalPoseLib.simulation.uterus import sac_shape
+from FetalPoseLib.volume.grid import Volume, transform_points
 
 #: split: (first word of its seeds, number of subjects; None is without end)
 SPLITS = {"train": (1, 100), "validation": (2, 24), "test": (3, 52), "shifted": (4, 24), "fresh": (5, None)}
 #: The 24 ways in which a scanner may lay the probe's axes along the volume's, without mirroring.
-AXIS_ROTATIONS = [m for m in (np.eye(3)[list(p)] * np.array(s)[:, None] for p in permutations(range(3))
-                              for s in product((1.0, -1.0), repeat=3)) if np.linalg.det(m) > 0]
+AXIS_ROTATIONS = [
+    m
+    for m in (
+        np.eye(3)[list(p)] * np.array(s)[:, None]
+        for p in permutations(range(3))
+        for s in product((1.0, -1.0), repeat=3)
+    )
+    if np.linalg.det(m) > 0
+]
 
 
 @dataclass(frozen=True)

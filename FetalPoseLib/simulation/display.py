@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F
 from scipy.special import ive
 
-from FetalPoseLib.geometry import FWHM
 from FetalPoseLib.simulation.banded import toeplitz
 from FetalPoseLib.simulation.probe import Probe
 from FetalPoseLib.simulation.settings import Settings
+from FetalPoseLib.volume.resampling import FWHM
 
 HEADROOM = 25.0  # dB between the mean speckle of reference tissue and white, at gain 0
 NATIVE_SPACING = 0.5  # mm: voxels as machines store them

@@ -139,8 +139,10 @@ def _limb_bones(rng, body: Biometry, which: str, side_name: str, root, frame) ->
 
 def limb_radius(body: Biometry, part: str) -> float:
     """Radius (mm) of the flesh around a limb's part, in proportion to CRL."""
-    return body.crl * {"thigh": 0.050, "shank": 0.036, "foot": 0.026, "upper_arm": 0.038, "forearm": 0.031,
-                       "hand": 0.026}[part]
+    return (
+        body.crl
+        * {"thigh": 0.050, "shank": 0.036, "foot": 0.026, "upper_arm": 0.038, "forearm": 0.031, "hand": 0.026}[part]
+    )
 
 
 def segment_distance(a0, a1, b0, b1) -> float:
@@ -180,10 +182,15 @@ def _clear(limb: dict[str, Bone], obstacles, body: Biometry) -> bool:
 
 
 def _pose_once(rng: np.random.Generator, body: Biometry) -> Body | None:
-    angles = {stretch: _draw(rng, tuple(f"{stretch}_{a}" for a in ("flexion", "bend", "twist")), free=False)
-              for stretch in VERTEBRAE}
-    lengths = {"lumbar": SPINE_LANDMARK * body.trunk, "thoracic": (1 - SPINE_LANDMARK) * body.trunk,
-               "cervical": 0.55 * body.head_to_neck}
+    angles = {
+        stretch: _draw(rng, tuple(f"{stretch}_{a}" for a in ("flexion", "bend", "twist")), free=False)
+        for stretch in VERTEBRAE
+    }
+    lengths = {
+        "lumbar": SPINE_LANDMARK * body.trunk,
+        "thoracic": (1 - SPINE_LANDMARK) * body.trunk,
+        "cervical": 0.55 * body.head_to_neck,
+    }
     pelvis, position = np.eye(3), np.zeros(3)
     vertebrae = [(position, pelvis)]
     for stretch, count in VERTEBRAE.items():
@@ -220,12 +227,26 @@ def _pose_once(rng: np.random.Generator, body: Biometry) -> Body | None:
     def joint(name, end=False):
         return bones[name].end if end else bones[name].start
 
-    landmarks = np.array([
-        head_centre, joint("right_upper_arm"), neck, joint("left_upper_arm"),
-        joint("left_forearm"), joint("left_forearm", True), vertebrae[VERTEBRAE["lumbar"]][0], position,
-        joint("right_forearm"), joint("right_forearm", True), joint("right_thigh"), joint("right_shank"),
-        joint("right_shank", True), joint("left_thigh"), joint("left_shank"), joint("left_shank", True),
-    ])
+    landmarks = np.array(
+        [
+            head_centre,
+            joint("right_upper_arm"),
+            neck,
+            joint("left_upper_arm"),
+            joint("left_forearm"),
+            joint("left_forearm", True),
+            vertebrae[VERTEBRAE["lumbar"]][0],
+            position,
+            joint("right_forearm"),
+            joint("right_forearm", True),
+            joint("right_thigh"),
+            joint("right_shank"),
+            joint("right_shank", True),
+            joint("left_thigh"),
+            joint("left_shank"),
+            joint("left_shank", True),
+        ]
+    )
     return Body(body, landmarks, vertebrae, head, thorax, pelvis, bones)
 
 

@@ -51,8 +51,15 @@ def build_medium(body: Body, sac: Ellipsoid, probe: Probe, rng: np.random.Genera
     tissues = draw_tissues(rng)
     surroundings = Canvas(*_world_bounds(probe, 2.0), SURROUNDINGS_SPACING, ground=tissues["maternal"], device=device)
     towards_probe = probe.pose[:3, 3] - sac.centre
-    cord = paint_uterus(surroundings, body, sac, depth=_depth(surroundings, probe), tissues=tissues, rng=rng,
-                        towards_probe=towards_probe / np.linalg.norm(towards_probe))
+    cord = paint_uterus(
+        surroundings,
+        body,
+        sac,
+        depth=_depth(surroundings, probe),
+        tissues=tissues,
+        rng=rng,
+        towards_probe=towards_probe / np.linalg.norm(towards_probe),
+    )
     roughen(surroundings, rng)
 
     bounds = [shape.bounds() for shape in skin_shapes(body)]

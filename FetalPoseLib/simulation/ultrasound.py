@@ -17,11 +17,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from FetalPoseLib.geometry import Volume
 from FetalPoseLib.simulation.banded import distances, toeplitz
 from FetalPoseLib.simulation.display import compress, prefilter, scan_convert, volume_to_world
 from FetalPoseLib.simulation.probe import Probe
 from FetalPoseLib.simulation.settings import Settings
+from FetalPoseLib.volume.grid import Volume
 
 PEDESTAL_WIDTH = 6.0  # of the side lobes, in main-lobe widths
 TGC_CEILING = 1.5  # dB/cm/MHz: what attenuates more is bone, which no operator compensates

@@ -97,8 +97,16 @@ def _paint_neighbours(canvas: Canvas, sac: Ellipsoid, towards_probe: np.ndarray,
         canvas.paint(Ellipsoid(centre, random_orientation(rng), rng.uniform(8, 20, 3)), tissues["fluid"])
 
 
-def paint_uterus(canvas: Canvas, body: Body, sac: Ellipsoid, *, depth: torch.Tensor, towards_probe: np.ndarray, tissues,
-                 rng: np.random.Generator) -> np.ndarray:
+def paint_uterus(
+    canvas: Canvas,
+    body: Body,
+    sac: Ellipsoid,
+    *,
+    depth: torch.Tensor,
+    towards_probe: np.ndarray,
+    tissues,
+    rng: np.random.Generator,
+) -> np.ndarray:
     """Paint everything but the fetus on a canvas that is filled with maternal tissue.
 
     Parameters
@@ -144,10 +152,14 @@ def cord_path(body: Body, placenta: np.ndarray, rng: np.random.Generator, count:
     """A slack Bezier curve (count, 3) mm from the cord's insertion in the belly to ``placenta`` (3,)."""
     start, outward = cord_insertion(body)
     slack = 0.45 * body.biometry.crl
-    control = np.stack([
-        start - 0.6 * outward, start + 0.5 * slack * outward,
-        start + slack * (outward + 0.8 * rng.normal(size=3)),
-        0.5 * (start + placenta) + 0.4 * slack * rng.normal(size=3), placenta,
-    ])
+    control = np.stack(
+        [
+            start - 0.6 * outward,
+            start + 0.5 * slack * outward,
+            start + slack * (outward + 0.8 * rng.normal(size=3)),
+            0.5 * (start + placenta) + 0.4 * slack * rng.normal(size=3),
+            placenta,
+        ]
+    )
     t = np.linspace(0, 1, count)[:, None]
     return sum(comb(4, k) * t**k * (1 - t) ** (4 - k) * point for k, point in enumerate(control))

@@ -84,7 +84,10 @@ class Model:
 MODELS = {
     "fetal-frame": Model(
         (Pass("locate", 2.0, 16, 6000), Pass("orient", 1.0, 16, 6000), Pass("detect", 1.0, 24, 9500)),
-        spacing=1.0, input_stride=2, checkpointing=False, recipe="shipped",
+        spacing=1.0,
+        input_stride=2,
+        checkpointing=False,
+        recipe="shipped",
     ),  # fmt: skip
     "r4": Model((Pass("whole", 1.25, 16, 16000),), 1.25, input_stride=1, checkpointing=False, recipe="paper"),
     "gcp": Model((Pass("whole", 1.0, 16, 16000),), 1.0, input_stride=1, checkpointing=True, recipe="paper"),
@@ -96,31 +99,62 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--model", choices=MODELS, required=True, help="what to train, see above")
     add("--output", metavar="MODEL.safetensors", type=Path, required=True, help="where the trained model goes")
     add("--data", metavar="FOLDER", type=Path, help="your own volumes to train on (default: simulated ones)")
-    add("--validation", metavar="FOLDER", type=Path,
-        help="your own volumes to measure the error on (default: 24 simulated ones; none with --data)")
+    add(
+        "--validation",
+        metavar="FOLDER",
+        type=Path,
+        help="your own volumes to measure the error on (default: 24 simulated ones; none with --data)",
+    )
     add("--folder", metavar="FOLDER", type=Path, help="what the training keeps (default runs/MODEL)")
     add("--pass", dest="only", choices=("locate", "orient", "detect"), help="train one of fetal-frame's networks only")
-    add("--steps", type=_positive, metavar="N", help="for each network (default 6000 for locate and orient, "
-        "9500 for detect, 16000 for r4 and gcp)")
+    add(
+        "--steps",
+        type=_positive,
+        metavar="N",
+        help="for each network (default 6000 for locate and orient, 9500 for detect, 16000 for r4 and gcp)",
+    )
     add("--recipe", choices=("paper", "shipped", "compared"), help="how to train, see above (default: the model's)")
     add("--method", choices=("land", "rnn", "gan", "pair"), help="go on as a method of the paper's tables, see above")
-    add("--checkpointing", choices=("on", "off"), help="of gradients: a third of the memory at 1.4 times the time "
-        "(default: on for gcp)")
+    add(
+        "--checkpointing",
+        choices=("on", "off"),
+        help="of gradients: a third of the memory at 1.4 times the time (default: on for gcp)",
+    )
     add("--width", type=_positive, metavar="W", help="channels of the first level (default 16; detect 24)")
-    add("--input-stride", type=int, choices=(1, 2), help="2 halves the resolution inside, 1 is the paper's "
-        "(default 2 for fetal-frame, 1 for r4 and gcp)")
+    add(
+        "--input-stride",
+        type=int,
+        choices=(1, 2),
+        help="2 halves the resolution inside, 1 is the paper's (default 2 for fetal-frame, 1 for r4 and gcp)",
+    )
     add("--seed", type=int, default=1, metavar="N", help="of weights and augmentation (default 1)")
-    add("--cases", type=int, metavar="N", help="fetuses to simulate (default 1000; none with --data); the first 100 "
-        "are the training subjects of Sim-152")
+    add(
+        "--cases",
+        type=int,
+        metavar="N",
+        help="fetuses to simulate (default 1000; none with --data); the first 100 are the training subjects of Sim-152",
+    )
     add("--workers", type=_positive, metavar="N", help="processes that simulate (default: half of the cores)")
-    add("--resume", choices=("automatic", "never"), default="automatic",
-        help="automatic (default) goes on with a training in --folder, never refuses to")
+    add(
+        "--resume",
+        choices=("automatic", "never"),
+        default="automatic",
+        help="automatic (default) goes on with a training in --folder, never refuses to",
+    )
     add("--export", action="store_true", help="write the model from what has been trained, and train no further")
     add("--curves", metavar="CURVES.png", type=Path, help="also draw loss and error over the steps")
-    add("--precision", choices=("float16", "int8"), default="float16",
-        help="of the weights in the file: float16 (default), or int8 for half the size")
-    add("--library", metavar="POSES.npz", type=Path, 
-        help="with --data: also write your poses as a library for refinement")
+    add(
+        "--precision",
+        choices=("float16", "int8"),
+        default="float16",
+        help="of the weights in the file: float16 (default), or int8 for half the size",
+    )
+    add(
+        "--library",
+        metavar="POSES.npz",
+        type=Path,
+        help="with --data: also write your poses as a library for refinement",
+    )
     add("--validate-every", type=_positive, metavar="N", default=500, help="steps between validations (default 500)")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto (default) takes a GPU if there is one")
 
@@ -168,7 +202,7 @@ def _check(args) -> None:
 def _train(args, model: Model, folder: Path) -> None:
     import torch
 
-    from FetalPoseLib.memory import keep_freed_memory
+    from FetalPoseLib.network.memory import keep_freed_memory
     from FetalPoseLib.training.background import Simulation, training_subjects
 
     keep_freed_memory()
@@ -195,7 +229,7 @@ def _train(args, model: Model, folder: Path) -> None:
 def _train_pass(args, model: Model, which: Pass, folder: Path, validation: list, device: str) -> None:
     import torch
 
-    from FetalPoseLib.network import LandmarkNet
+    from FetalPoseLib.network.unet import LandmarkNet
     from FetalPoseLib.training.methods import METHODS, begin_with
     from FetalPoseLib.training.pool import Pool
     from FetalPoseLib.training.tasks import make_task
@@ -211,8 +245,16 @@ def _train_pass(args, model: Model, which: Pass, folder: Path, validation: list,
     )  # fmt: skip
     if args.method:
         begin_with(net, folder / which.task / "state.pt")
-    trainer = method.trainer(net, task, recipe, Pool(folder / "pool"), validation, folder / name,
-                             validate_every=args.validate_every, device=device)
+    trainer = method.trainer(
+        net,
+        task,
+        recipe,
+        Pool(folder / "pool"),
+        validation,
+        folder / name,
+        validate_every=args.validate_every,
+        device=device,
+    )
     if trainer.resume():
         print(f"{name}: going on from step {trainer.step} of {recipe.steps}")
     with _stopping(trainer):
@@ -240,7 +282,7 @@ def _stopping(trainer):
 def _recipe(args, model: Model, which: Pass, device: str):
     from dataclasses import replace
 
-    from FetalPoseLib.precision import has_bfloat16
+    from FetalPoseLib.network.precision import has_bfloat16
     from FetalPoseLib.training.detector import COMPARED, SHIPPED, Recipe
 
     recipes = {"paper": Recipe(), "shipped": SHIPPED, "compared": COMPARED}

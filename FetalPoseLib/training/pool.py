@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.geometry import Grid, Volume, canonical_grid, resample
+from FetalPoseLib.volume.grid import Grid, Volume, canonical_grid
+from FetalPoseLib.volume.resampling import resample
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,9 @@ class Pool:
         return len(self.cases)
 
 
-def simulate_into(folder: Path, split: str, indices, *, spacing: float, device: str = "cpu",
-                  progress=lambda done: None) -> None:
+def simulate_into(
+    folder: Path, split: str, indices, *, spacing: float, device: str = "cpu", progress=lambda done: None
+) -> None:
     """Simulate subjects of a split into ``folder``; cases that are there already are left as they are."""
     from FetalPoseLib.simulation.datasets import simulate
 

@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from FetalPoseLib.axis_turns import AxisTurn
-from FetalPoseLib.fetal_frame import FetalFrame
-from FetalPoseLib.geometry import Grid, Volume, canonical_grid, normalise_intensity, resample, sample
-from FetalPoseLib.locator import POINTS, axis_frame, locator_points
-from FetalPoseLib.skeleton import load_skeleton
+from FetalPoseLib.body.fetal_frame import FetalFrame
+from FetalPoseLib.body.skeleton import load_skeleton
+from FetalPoseLib.detection.locate import POINTS, axis_frame, locator_points
 from FetalPoseLib.training.pool import PoolCase
+from FetalPoseLib.volume.axis_turns import AxisTurn
+from FetalPoseLib.volume.grid import Grid, Volume, canonical_grid, grid_in_frame
+from FetalPoseLib.volume.resampling import normalise_intensity, resample, sample
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def _in_frame(task: Task, case: PoolCase, image: torch.Tensor, rng) -> Sample:
     if rng is not None:
         degrees, shift, scale = task.disturbance
         frame = frame.disturbed(rng, rotation_deg=degrees, shift=shift, scale=scale)
-    grid = frame.grid(task.lower, task.upper, task.voxels_per_size)
+    grid = grid_in_frame(frame, task.lower, task.upper, task.voxels_per_size)
     image = sample(image, case.grid, grid)
     if rng is not None and rng.random() < 0.5:
         image, landmarks = mirror_body(image, grid, landmarks)
