@@ -8,7 +8,7 @@ follows either: by `consensus`, or the paper's own (section 2.2, `refinement`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,11 +18,12 @@ import torch
 
 from FetalPoseLib import __version__
 from FetalPoseLib.consensus import Consensus, frame_of_look, heatmaps_turned
+from FetalPoseLib.detection.search import FrameSearch, Judged, SearchOptions, bright_middle, starts
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.fetal_frame import FetalFrame
 from FetalPoseLib.geometry import Grid, Volume, canonical_grid, normalise_intensity, resample, sample
 from FetalPoseLib.heatmap import decode
-from FetalPoseLib.locator import coarse_frames, distinct, mean_body, read_frames
+from FetalPoseLib.locator import Reading, coarse_frames, distinct, mean_body, read_frames
 from FetalPoseLib.network import LandmarkNet, set_normalisation
 from FetalPoseLib.pictorial import PoseReader
 from FetalPoseLib.plausibility import CRL_RANGE, TRUNK_TO_CRL
@@ -93,10 +94,14 @@ class _Network:
     def heatmap_grid(self, grid: Grid) -> Grid:
         return grid.coarsened(self.net.input_stride)
 
-    @torch.inference_mode()
     def heatmaps(self, image: torch.Tensor) -> torch.Tensor:
-        with autocast(image.device, self.bfloat16):
-            return self.net(image[None, None])[0].float()
+        return self.heatmaps_of_batch(image[None])[0]
+
+    @torch.inference_mode()
+    def heatmaps_of_batch(self, images: torch.Tensor) -> torch.Tensor:
+        """Heatmaps (N, C, ...) of images (N, nz, ny, nx): those of each image by itself."""
+        with autocast(images.device, self.bfloat16):
+            return self.net(images[:, None]).float()
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +129,7 @@ class Estimator:
     device : "auto", "cpu" or "cuda".
     library : atlases for refinement; the bundled ones if None.
     refinement : a name in `REFINEMENTS`, or options like those that stand there.
+    search : how far pass 1 searches where its first reading leaves a doubt.
     precision : "float32", "bfloat16", or "auto": bfloat16 where the processor computes in it, a third of the time.
 
     Raises
@@ -139,7 +145,8 @@ class Estimator:
     """
 
     def __init__(self, model: str | Path = "fetal-frame", device: str = "auto", library: PoseLibrary | None = None,
-                 refinement: str | Mapping = "consensus", precision: str = "auto"):
+                 refinement: str | Mapping = "consensus", precision: str = "auto",
+                 search: SearchOptions | None = None):
         self.device = _device(device)
         bfloat16 = _bfloat16(precision, self.device)
         state, self.metadata = open_model(model)
@@ -151,6 +158,7 @@ class Estimator:
         self.library = PoseLibrary.load(resource_path("pose_library.npz")) if library is None else library
         self.template = mean_body(self.library.poses) if "locate" in self.networks else None
         self.refinement = refinement_options(refinement)
+        self.search = search or SearchOptions()
 
     def estimate(self, volume: Volume, *, iterations: int = 6, progress: Callable[[Progress], None] | None = None,
                  fixed: Mapping[int, np.ndarray] | None = None, start: np.ndarray | None = None) -> Estimate:
@@ -182,7 +190,7 @@ class Estimator:
         """
         steps = self._steps(iterations)
         yield Progress("locate", 0, steps, None, None, "Looking for the fetus")
-        view = self._look(volume, None if start is None else _frame(start))
+        view = yield from self._look(volume, None if start is None else _frame(start))
         unrefined = self._seen(view, view.points, view.confidence)
         points, confidence = view.points, view.confidence
         yield Progress("detect", 0, steps, unrefined, confidence, "First pose")
@@ -202,46 +210,100 @@ class Estimator:
 
     # looking
 
-    def _look(self, volume: Volume, frame: FetalFrame | None = None) -> _View:
-        """The finished view of the volume, in which its pose was read and may be refined; ``frame`` replaces pass 1."""
+    def _look(self, volume: Volume, frame: FetalFrame | None = None) -> Generator[Progress, None, _View]:
+        """The finished view of the volume, in which its pose was read and may be refined; ``frame`` replaces pass 1.
+
+        Yields a `Progress` after every forward pass of a search, if there is one.
+        """
         main = self._main
         grid = _checked_grid(volume, main.task["spacing_mm"])
         image = normalise_intensity(resample(volume, grid, device=self.device))
         if "locate" not in self.networks:
-            return self._view(main, image, grid)
-        view = self._best_view([frame] if frame is not None else self._readings(image, grid), image, grid)
-        better = _frame(view.points)
-        return view if better is None else max(view, self._view_in(better, image, grid), key=_certainty)
+            return self._view(main, image, grid, main.heatmaps(image))
+        if frame is not None:
+            return self._best_view([frame], image, grid)
+        located = self._located(image, grid)
+        view = self._best_view(self._readings(image, grid, located), image, grid)
+        if view is None or _certainty(view) < self.search.doubt:
+            view = yield from self._search(view, image, grid, located)
+        return view
 
-    def _readings(self, image: torch.Tensor, grid: Grid) -> list[FetalFrame]:
-        """Pass 1: where the fetus is in the whole volume, then how it is turned; likeliest first."""
-        locate, orient = self.networks["locate"], self.networks["orient"]
+    def _located(self, image: torch.Tensor, grid: Grid) -> tuple[torch.Tensor, Grid]:
+        """What *locate* marks in the whole volume: its heatmaps and their grid."""
+        locate = self.networks["locate"]
         fine = Volume(image.cpu().numpy(), grid.affine)
         coarse = canonical_grid(fine, locate.task["spacing_mm"])
-        heatmaps = locate.heatmaps(resample(fine, coarse, device=self.device)).cpu()
-        readings = []
-        for frame in coarse_frames(heatmaps, locate.heatmap_grid(coarse)):
-            box = _box(frame, orient.task)
-            closer = orient.heatmaps(sample(image, grid, box)).cpu()
-            readings += read_frames(closer, orient.heatmap_grid(box), self.template)
+        return locate.heatmaps(resample(fine, coarse, device=self.device)).cpu(), locate.heatmap_grid(coarse)
+
+    def _readings(self, image: torch.Tensor, grid: Grid, located: tuple[torch.Tensor, Grid]) -> list[FetalFrame]:
+        """The first reading of pass 1: how the fetus is turned, seen from head and sacrum; likeliest first."""
+        try:
+            frames = coarse_frames(*located)
+        except FetalPoseError:
+            return []
+        readings = [reading for frame in frames for reading in self._oriented(image, grid, [frame])[0]]
         return [reading.frame for reading in distinct(readings, READINGS)]
 
-    def _best_view(self, readings: list[FetalFrame], image: torch.Tensor, grid: Grid) -> _View:
-        """The reading in which pass 2 recognises most; the others are not looked at once one leaves no doubt."""
+    def _oriented(self, image: torch.Tensor, grid: Grid, frames: list[FetalFrame]) -> list[list[Reading]]:
+        """What *orient* reads from each of the frames, likeliest first; nothing where it sees no trunk."""
+        orient = self.networks["orient"]
+        boxes = [_box(frame, orient.task) for frame in frames]
+        heatmaps = orient.heatmaps_of_batch(torch.stack([sample(image, grid, box) for box in boxes])).cpu()
+        found = []
+        for closer, box in zip(heatmaps, boxes, strict=True):
+            try:
+                found.append(read_frames(closer, orient.heatmap_grid(box), self.template))
+            except FetalPoseError:
+                found.append([])
+        return found
+
+    def _best_view(self, readings: list[FetalFrame], image: torch.Tensor, grid: Grid) -> _View | None:
+        """The reading in which pass 2 recognises most, once more in the frame of its own landmarks; None of none.
+
+        The others are not looked at once one leaves no doubt.
+        """
         views = []
         for frame in readings:
-            views.append(self._view_in(frame, image, grid))
+            views += self._views_in([frame], image, grid)
             if _certainty(views[-1]) >= SURE:
                 break
-        return max(views, key=_certainty)
+        best = max(views, key=_certainty, default=None)
+        better = None if best is None else _frame(best.points)
+        return best if better is None else max(best, *self._views_in([better], image, grid), key=_certainty)
 
-    def _view_in(self, frame: FetalFrame, image: torch.Tensor, grid: Grid) -> _View:
+    def _search(self, first: _View | None, image: torch.Tensor, grid: Grid, located: tuple[torch.Tensor, Grid]):
+        """The best view that a search in all orientations finds, ``first`` if that stays the best."""
+
+        def judge(frames: list[FetalFrame]) -> list[Judged]:
+            return [_judged(view) for view in self._views_in(frames, image, grid)]
+
+        known = [] if first is None else [_judged(first)]
+        search = FrameSearch(partial(self._oriented, image, grid), judge, self.search)
+        steps = search.run(starts(*located, bright_middle(image, grid), self.search.peaks), known)
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as stop:
+                best = stop.value
+                break
+            message = f"Searching in other orientations: {step.looks} of {step.total} looks"
+            yield Progress("search", 0, 0, None, None, message)
+        if best is None:
+            raise FetalPoseError(
+                "No fetus found: nothing in the volume looks like a fetus in any orientation. Is the whole fetus in "
+                "the volume? Check the volume's spacing, or place the landmarks of the trunk and start from them."
+            )
+        return best.view
+
+    def _views_in(self, frames: list[FetalFrame], image: torch.Tensor, grid: Grid) -> list[_View]:
+        """What pass 2 sees from each of the frames."""
         detect = self.networks["detect"]
-        box = _box(frame, detect.task)
-        return self._view(detect, sample(image, grid, box), box, frame, (image, grid))
+        boxes = [_box(frame, detect.task) for frame in frames]
+        images = torch.stack([sample(image, grid, box) for box in boxes])
+        found = zip(frames, boxes, images, detect.heatmaps_of_batch(images), strict=True)
+        return [self._view(detect, i, box, heatmaps, frame, (image, grid)) for frame, box, i, heatmaps in found]
 
-    def _view(self, network: _Network, image: torch.Tensor, grid: Grid, *origin) -> _View:
-        heatmaps = network.heatmaps(image)
+    def _view(self, network: _Network, image: torch.Tensor, grid: Grid, heatmaps: torch.Tensor, *origin) -> _View:
         points, confidence = decode(heatmaps.cpu())
         return _View(image, grid, heatmaps, network.heatmap_grid(grid).to_world(points), confidence, *origin)
 
@@ -346,6 +408,10 @@ def _build(name: str, state: dict, about: dict, device: torch.device, bfloat16: 
 
 def _certainty(view: _View) -> float:
     return float(view.confidence.mean())
+
+
+def _judged(view: _View) -> Judged:
+    return Judged(view.frame, _certainty(view), _frame(view.points), view)
 
 
 def _box(frame: FetalFrame, task: dict) -> Grid:

@@ -117,14 +117,16 @@ def read_frames(heatmaps, grid: Grid, template: np.ndarray) -> list[Reading]:
     blank = [name for name, (points, _) in zip(POINTS, found, strict=True) if not len(points)]
     if blank:
         raise FetalPoseError(f"No fetus found: nothing in the volume looks like {', '.join(blank)}.")
+    choices = np.array(list(product(*(range(len(points)) for points, _ in found))))
+    world = [grid.to_world(points) for points, _ in found]
+    points = np.stack([world[i][choices[:, i]] for i in range(len(POINTS))], axis=1)
+    heights = np.stack([found[i][1][choices[:, i]] for i in range(len(POINTS))], axis=1).clip(1e-3, 1.0)
+    fits = _fits(points, template, WEIGHTS * heights)
     readings = []
-    for choice in product(*(range(len(points)) for points, _ in found)):
-        points = grid.to_world(np.array([found[i][0][k] for i, k in enumerate(choice)]))
-        heights = np.clip([found[i][1][k] for i, k in enumerate(choice)], 1e-3, 1.0)
-        frame, residual = _fit(points, template, WEIGHTS * heights)
+    for frame, residual, height in zip(*fits, heights, strict=True):
         if frame is not None:
-            score = float(WEIGHTS @ np.log(heights) - (residual / FIT_TOLERANCE) ** 2)
-            readings.append(Reading(frame, heights, score))
+            score = float(WEIGHTS @ np.log(height) - (residual / FIT_TOLERANCE) ** 2)
+            readings.append(Reading(frame, height, score))
     if not readings:
         raise FetalPoseError("No fetus found: the points of its trunk coincide.")
     return distinct(readings, 2)
@@ -139,16 +141,24 @@ def distinct(readings: list[Reading], count: int) -> list[Reading]:
     return kept
 
 
-def _fit(points: np.ndarray, template: np.ndarray, weights: np.ndarray) -> tuple[FetalFrame | None, float]:
-    """Similarity (Umeyama 1991, no reflection) from body units to world, and its weighted residual in body units."""
-    w = weights / weights.sum()
-    mean, template_mean = w @ points, w @ template
-    a, b = template - template_mean, points - mean
-    u, s, vt = np.linalg.svd((w[:, None] * b).T @ a)
-    sign = np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-    size = (s * np.diag(sign)).sum() / (w @ (a**2).sum(axis=1))
-    if not size > 1e-3:
-        return None, np.inf
-    rotation = u @ sign @ vt
-    residual = np.sqrt(w @ ((b / size - a @ rotation.T) ** 2).sum(axis=1))
-    return FetalFrame(rotation, mean - size * rotation @ template_mean, size), float(residual)
+def _fits(points: np.ndarray, template: np.ndarray, weights: np.ndarray) -> tuple[list[FetalFrame | None], np.ndarray]:
+    """Similarities (Umeyama 1991, no reflection) from body units to N sets of points (N, 5, 3) with weights (N, 5).
+
+    Returns the frames, None where the points coincide, and the weighted residuals (N,) in body units.
+    """
+    w = (weights / weights.sum(axis=1, keepdims=True))[..., None]
+    mean, template_mean = (w * points).sum(axis=1), (w * template).sum(axis=1)
+    a, b = template - template_mean[:, None], points - mean[:, None]
+    u, s, vt = np.linalg.svd((w * b).transpose(0, 2, 1) @ a)
+    sign = np.ones((len(points), 3))
+    sign[:, 2] = np.sign(np.linalg.det(u @ vt))
+    sizes = (s * sign).sum(axis=1) / (w * a**2).sum(axis=(1, 2))
+    rotations = (u * sign[:, None]) @ vt
+    with np.errstate(divide="ignore", invalid="ignore"):
+        offsets = b / sizes[:, None, None] - a @ rotations.transpose(0, 2, 1)
+        residuals = np.sqrt((w * offsets**2).sum(axis=(1, 2)))
+    frames = [
+        FetalFrame(rotation, centre - size * rotation @ middle, size) if size > 1e-3 else None
+        for rotation, centre, size, middle in zip(rotations, mean, sizes, template_mean, strict=True)
+    ]
+    return frames, residuals

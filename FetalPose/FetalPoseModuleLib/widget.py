@@ -290,7 +290,7 @@ class FetalPoseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     # --- what the logic says
 
     def _onProgress(self, stage, iteration, iterations, secondsLeft, message) -> None:
-        steps = {"open": 0, "locate": 1, "detect": 2, "refine": 2 + iteration}
+        steps = {"open": 0, "locate": 1, "search": 1, "detect": 2, "refine": 2 + iteration}
         self.ui.progressBar.maximum = 2 + iterations
         self.ui.progressBar.value = min(steps.get(stage, 0), 2 + iterations)
         left = "" if secondsLeft is None else _(", about {seconds:.0f} s left").format(seconds=secondsLeft)
