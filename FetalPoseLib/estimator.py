@@ -18,7 +18,7 @@ import torch
 
 from FetalPoseLib import __version__
 from FetalPoseLib.consensus import Consensus, frame_of_look, heatmaps_turned
-from FetalPoseLib.detection.search import FrameSearch, Judged, SearchOptions, bright_middle, starts
+from FetalPoseLib.detection.search import FrameSearch, Judged, SearchOptions, bright_middle, rounds_of_frames, starts
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.fetal_frame import FetalFrame
 from FetalPoseLib.geometry import Grid, Volume, canonical_grid, normalise_intensity, resample, sample
@@ -279,7 +279,8 @@ class Estimator:
 
         known = [] if first is None else [_judged(first)]
         search = FrameSearch(partial(self._oriented, image, grid), judge, self.search)
-        steps = search.run(starts(*located, bright_middle(image, grid), self.search.peaks), known)
+        points = starts(*located, bright_middle(image, grid), self.search.peaks)
+        steps = search.run(rounds_of_frames(points, grid, self.search), known)
         while True:
             try:
                 step = next(steps)

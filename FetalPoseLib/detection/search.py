@@ -36,8 +36,10 @@ class SearchOptions:
     certain : mean confidence of pass 2 from which a frame ends the search
     directions : directions of the body axis from each start, spread evenly over the sphere
     size_mm : size of the body unit, in mm, that every start is tried with
-    more_sizes_mm : sizes that the middle is tried with at last, for the smallest and the largest bodies
+    more_sizes_mm : sizes that the middle and the highest peaks are tried with, too, for small and for large bodies
     peaks : highest peaks of the head, and of the sacrum, in *locate*'s heatmaps that looks start from
+    room : distance, in body units, that head and sacrum may lie outside the volume
+    closer : distinct readings that *orient* looks at again after each round, in their own frames, at the most
     judged : distinct frames that pass 2 judges after each round at the most
     batch : looks in one forward pass; the search can be cancelled between two of them
     same_deg : degrees up to which two frames are the same if their places agree, too
@@ -50,6 +52,8 @@ class SearchOptions:
     size_mm: float = 24.0
     more_sizes_mm: tuple[float, ...] = (15.0, 36.0)
     peaks: int = 2
+    room: float = 0.2
+    closer: int = 6
     judged: int = 2
     batch: int = 8
     same_deg: float = 40.0
@@ -124,18 +128,33 @@ def sphere_directions(count: int) -> np.ndarray:
     return np.stack([np.sqrt(1 - z**2) * np.cos(angle), np.sqrt(1 - z**2) * np.sin(angle), z], axis=1)
 
 
-def rounds_of_frames(starts: list[list[Start]], options: SearchOptions) -> list[list[FetalFrame]]:
-    """The frames that *orient* looks from, by round: the starts with the usual size, then the first with the others."""
-    rounds = [(found, options.size_mm) for found in starts]
-    rounds += [(starts[0], size) for size in options.more_sizes_mm]
-    directions = sphere_directions(options.directions)
-    return [
-        [
-            start.frame(direction, size, k * GOLDEN_ANGLE)
-            for start, (k, direction) in product(found, enumerate(directions))
-        ]
-        for found, size in rounds
+def rounds_of_frames(starts: list[list[Start]], volume: Grid, options: SearchOptions) -> list[list[FetalFrame]]:
+    """The frames that *orient* looks from, by round; none whose head or sacrum would lie outside the volume."""
+    small, *larger = options.more_sizes_mm
+    middle, first, *others = [*starts, [], []][: max(len(starts), 2)]
+    plan = [
+        product(middle, [options.size_mm]),
+        product(first, [options.size_mm, small]),
+        product([*middle, *first[:1]], [small, *larger]),
+        *(product(found, [options.size_mm]) for found in others),
     ]
+    directions = sphere_directions(options.directions)
+    rounds = []
+    for looks in plan:
+        frames = [
+            start.frame(direction, size, number * GOLDEN_ANGLE)
+            for start, size in looks
+            for number, direction in enumerate(directions)
+        ]
+        rounds.append([frame for frame in frames if _within(frame, volume, options.room)])
+    return [frames for frames in rounds if frames]
+
+
+def _within(frame: FetalFrame, volume: Grid, room: float) -> bool:
+    reach = HEAD_TO_SACRUM / 2
+    ends = volume.to_voxel(frame.to_world([[0.0, 0.0, reach], [0.0, 0.0, -reach]]))
+    outside = np.maximum(-ends, ends - (np.array(volume.shape) - 1)) * volume.spacing
+    return bool((outside <= room * frame.size).all())
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,51 +173,45 @@ class FrameSearch:
     judge: Callable[[list[FetalFrame]], list[Judged]]
     options: SearchOptions = SearchOptions()
 
-    def run(self, starts: list[list[Start]], known: list[Judged]) -> Generator[SearchStep, None, Judged | None]:
+    def run(self, rounds: list[list[FetalFrame]], known: list[Judged]) -> Generator[SearchStep, None, Judged | None]:
         """Yield a `SearchStep` after every forward pass; the generator's value is the best frame, None without any.
 
         ``known`` are frames that pass 2 has judged before; they are not judged again, and the best of them may win.
         Close the generator to cancel.
         """
-        judged, readings, looks = list(known), [], 0
+        judged, coarse, fine, looks = list(known), [], [], 0
+        proposed = []  # frames that *orient* has looked from again
         tried = [frame for one in known for frame in (one.frame, one.own_frame) if frame is not None]
-        rounds = rounds_of_frames(starts, self.options)
         total = sum(map(len, rounds))
         for frames in rounds:
             for batch in _batches(frames, self.options.batch):
-                readings += [reading for found in self.look(batch) for reading in found]
+                coarse += [reading for found in self.look(batch) for reading in found]
                 looks += len(batch)
                 yield SearchStep(looks, total, _certainty(judged))
-            promising = self._new(readings, tried)
-            if not promising:
-                continue
-            closer = self._closer(promising)
-            tried += promising + closer
-            yield SearchStep(looks, total, _certainty(judged))
-            first = self.judge(closer)
-            yield SearchStep(looks, total, _certainty(judged + first))
-            own = [one.own_frame for one in first if one.own_frame is not None]
-            judged += first + (self.judge(own) if own else [])
-            tried += own
-            yield SearchStep(looks, total, _certainty(judged))
+            for batch in _batches(self._best(coarse, [*tried, *proposed], self.options.closer), self.options.batch):
+                fine += [reading for found in self.look(batch) for reading in found]
+                proposed += batch
+                yield SearchStep(looks, total, _certainty(judged))
+            for batch in _batches(self._best(fine, tried, self.options.judged), self.options.batch):
+                first = self.judge(batch)
+                yield SearchStep(looks, total, _certainty(judged + first))
+                own = [one.own_frame for one in first if one.own_frame is not None]
+                judged += first + (self.judge(own) if own else [])
+                tried += batch + own
+                yield SearchStep(looks, total, _certainty(judged))
             if _certainty(judged) >= self.options.certain:
                 break
         return max(judged, key=lambda one: one.certainty, default=None)
 
-    def _new(self, readings: list[Reading], tried: list[FetalFrame]) -> list[FetalFrame]:
-        """The best readings' frames that differ from one another and from all that were tried, best first."""
+    def _best(self, readings: list[Reading], known: list[FetalFrame], count: int) -> list[FetalFrame]:
+        """The best readings' frames that differ from one another and from all known ones, best first."""
         new = []
         for reading in sorted(readings, key=lambda r: -r.score):
-            if len(new) == self.options.judged:
+            if len(new) == count:
                 break
-            if not any(self._same(reading.frame, frame) for frame in [*tried, *new]):
+            if not any(self._same(reading.frame, frame) for frame in [*known, *new]):
                 new.append(reading.frame)
         return new
-
-    def _closer(self, frames: list[FetalFrame]) -> list[FetalFrame]:
-        """What *orient* makes of each frame when it looks from there; the frame itself where it sees no trunk."""
-        found = self.look(frames)
-        return [readings[0].frame if readings else frame for readings, frame in zip(found, frames, strict=True)]
 
     def _same(self, one: FetalFrame, other: FetalFrame) -> bool:
         apart = np.linalg.norm(one.origin - other.origin) / min(one.size, other.size)
