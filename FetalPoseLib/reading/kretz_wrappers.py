@@ -21,6 +21,7 @@ MAX_MEMBERS = 1000
 _DICOM_SNIFF = 132
 _DEFLATED = b"1.2.840.10008.1.2.1.99"  # the transfer syntax whose whole data set is compressed
 _PRIVATE_GROUP = 0x7FE1
+_CREATOR_BYTES = 64
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
 _KRETZ, _MOVIE = "KRETZ_US", "GEMS_Ultrasound_MovieGroup_001"
 
@@ -93,31 +94,34 @@ def _in_dicom(stream: BinaryIO, size: int) -> Payload:
     if _DEFLATED in stream.read(2048):
         raise FetalPoseError("It is a deflated DICOM file. Export it uncompressed.")
     stream.seek(0)
-    import pydicom  # here, because a file by itself does not need it
+    from pydicom.filereader import read_partial  # here, because a file by itself does not need it
 
-    creators = [pydicom.tag.Tag(_PRIVATE_GROUP, block) for block in range(0x10, 0x100)]
-    elements = [pydicom.tag.Tag(_PRIVATE_GROUP, block << 8 | 1) for block in range(0x10, 0x100)]
+    creators, found = {}, []
+
+    def reached(tag, _, length) -> bool:
+        """Called before each element's value: the one that is looked for ends the reading, unread."""
+        if tag.group == _PRIVATE_GROUP and 0x10 <= tag.element <= 0xFF and length <= _CREATOR_BYTES:
+            place = stream.tell()
+            creators[tag.element] = stream.read(length).decode("ascii", "replace").strip(" \0")
+            stream.seek(place)
+        if tag.group == _PRIVATE_GROUP and tag.element & 0xFF == 1 and creators.get(tag.element >> 8) == _KRETZ:
+            found.append((stream.tell(), length))
+        return bool(found) or tag.group > _PRIVATE_GROUP
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they quote values
-            data = pydicom.dcmread(stream, defer_size=1024, specific_tags=creators + elements)
-            blocks = {
-                str(data[creator].value).strip(): block
-                for block, creator in enumerate(creators, 0x10)
-                if creator in data
-            }
-            block = blocks.get(_KRETZ)
-            element = None if block is None else data.get_item((_PRIVATE_GROUP, block << 8 | 1))
+            read_partial(stream, reached, specific_tags=[_PRIVATE_GROUP << 16 | 0x10])  # all others are stepped over
     except Exception as error:  # a damaged file ends in any of a dozen of pydicom's and Python's exceptions
         raise FetalPoseError("It is a damaged DICOM file. Export it again.") from error
-    if _MOVIE in blocks and element is None:
-        raise FetalPoseError(f"It is a GE movie group, which only GE's own loader reads. {how_to_export()}")
-    if element is None:
+    if not found:
+        if _MOVIE in creators.values():
+            raise FetalPoseError(f"It is a GE movie group, which only GE's own loader reads. {how_to_export()}")
         raise FetalPoseError("It is a DICOM file without a GE Kretz volume in it.")
-    length = element.length
-    if not 0 < length < 0xFFFFFFFF or element.value_tell + length > size:
-        raise FetalPoseError(f"It is cut short: its volume takes {length} bytes of {size}. Copy it again.")
-    return Payload(stream, element.value_tell, element.value_tell + length)
+    start, length = found[0]
+    if not 0 < length <= size - start:
+        raise FetalPoseError(f"It is cut short: its volume takes {length} bytes and {size - start} are left.")
+    return Payload(stream, start, start + length)
 
 
 @contextmanager

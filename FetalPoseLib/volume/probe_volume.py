@@ -12,6 +12,8 @@ import numpy as np
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.geometry import transform_points
 
+SHELL = 129  # angles along each edge of a shell: its box is exact to a ten-thousandth of its size
+
 
 @dataclass(frozen=True, eq=False)
 class ProbeGrid:
@@ -120,8 +122,11 @@ class ProbeGrid:
     def corners(self) -> np.ndarray:
         """The eight corners of the smallest box along the RAS axes that holds all voxels: (8, 3) RAS mm."""
         outer = self._radii([-0.5, self.samples - 0.5])
-        # The box touches the outer or the inner shell, at an outermost angle or where a beam lies straight ahead.
-        theta, phi = (np.append(a, np.clip(0, a.min(), a.max())) for _, a in map(_extended, (self.theta, self.phi)))
+        # The box touches the outer or the inner shell, which are smooth, perhaps where a beam lies straight ahead.
+        theta, phi = (
+            np.append(np.linspace(a[0], a[-1], SHELL), np.clip(0, a.min(), a.max()))
+            for _, a in map(_extended, (self.theta, self.phi))
+        )
         points = self._place(outer[:, None, None], theta[:, None], phi).reshape(-1, 3)
         box = np.stack([points.min(axis=0), points.max(axis=0)])
         return np.array([[x, y, z] for x in box[:, 0] for y in box[:, 1] for z in box[:, 2]])
