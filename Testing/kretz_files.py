@@ -7,10 +7,10 @@ import zipfile
 import numpy as np
 from scipy.ndimage import map_coordinates
 
-from FetalPoseLib.geometry import Volume
 from FetalPoseLib.simulation.datasets import draw_subject
 from FetalPoseLib.simulation.display import compress, scan_convert, volume_to_world
 from FetalPoseLib.simulation.ultrasound import beam_data
+from FetalPoseLib.volume.grid import Volume
 from FetalPoseLib.volume.probe_volume import ProbeGrid, ProbeVolume
 
 PATIENT = b"MUSTERFRAU^ERIKA 19800229"

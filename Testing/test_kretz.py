@@ -27,11 +27,12 @@ from kretz_files import (
 
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.estimator import Estimator
-from FetalPoseLib.geometry import Volume, canonical_grid, resample
 from FetalPoseLib.reading.doubts import SENTENCES, Doubt
 from FetalPoseLib.reading.foreign import FORMATS_PAGE, check_not_foreign
 from FetalPoseLib.reading.kretz import count_frames, is_kretz, read_kretz
+from FetalPoseLib.volume.grid import Volume, canonical_grid
 from FetalPoseLib.volume.probe_volume import ProbeVolume
+from FetalPoseLib.volume.resampling import resample
 
 GRID = convex(samples=13, beams=11, fans=7, step=2.5)
 ARRAY = np.random.default_rng(1).integers(1, 255, GRID.array_shape, dtype=np.uint8)

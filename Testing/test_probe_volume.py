@@ -8,9 +8,11 @@ from kretz_files import convex, sampled
 from scipy.spatial.transform import Rotation
 
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.geometry import Grid, Volume, canonical_grid, resample, transform_points
-from FetalPoseLib.volume.probe_resampling import resample_probe
+from FetalPoseLib.volume import probe_resampling
+from FetalPoseLib.volume.grid import Grid, Volume, canonical_grid, transform_points
+from FetalPoseLib.volume.probe_resampling import resample_probe, scan_converted
 from FetalPoseLib.volume.probe_volume import ProbeGrid, ProbeVolume
+from FetalPoseLib.volume.resampling import resample
 
 
 def placed(angles, shift, mirrored) -> np.ndarray:
@@ -176,8 +178,6 @@ def test_an_edge_is_as_wide_near_the_probe_as_far_from_it():
     affine = np.diag([0.1, 3.0, 3.0, 1.0])
     affine[:3, 3] = -10, 0, 22
     fine = Grid((200, 1, 19), affine)  # read closely after a blur for 3 mm
-    from FetalPoseLib.volume import probe_resampling
-
     coarse = Grid((10, 1, 19), np.diag([3.0, 3.0, 3.0, 1.0]))
     blurred = probe_resampling._blurred(ProbeVolume(array, grid), coarse)
     image = resample_probe(ProbeVolume(np.clip(blurred, 1, 255).astype(np.uint8), grid), fine)
@@ -197,3 +197,18 @@ def test_a_target_finer_than_the_samples_is_not_blurred():
     affine = np.diag([0.1, 0.1, 0.1, 1.0])
     affine[:3, 3] = grid.to_world([i, j, k])
     assert resample_probe(ProbeVolume(array, grid), Grid((1, 1, 1), affine))[0, 0, 0] == array[k, j, i]
+
+
+def test_a_scan_converted_volume_is_not_resampled_again_at_its_own_spacing():
+    grid = convex(to_ras=placed((20, -35, 70), (10, -20, 5), False))
+    volume = ProbeVolume(np.random.default_rng(0).integers(0, 255, grid.array_shape, dtype=np.uint8), grid)
+    converted = scan_converted(volume, 1.25)
+    assert converted.array.dtype == np.uint8
+    target = canonical_grid(converted, 1.25)
+    np.testing.assert_allclose(target.affine, canonical_grid(volume, 1.25).affine, atol=1e-9)
+    np.testing.assert_array_equal(resample(converted, target), resample(volume, target))
+
+
+def test_an_absurd_extent_is_refused_as_for_any_volume():
+    with pytest.raises(FetalPoseError, match="too large for voxels"):
+        scan_converted(ProbeVolume(np.ones(convex().array_shape, np.uint8), convex()), 0.01)

@@ -6,13 +6,14 @@ a `Doubt` beside the volume.
 
 from dataclasses import dataclass
 
+from FetalPoseLib.volume.grid import Volume
 from FetalPoseLib.volume.probe_volume import ProbeVolume
 
 #: By code: what is in doubt and what to do. ``{value}`` is the doubt's own.
 SENTENCES = {
     "sides": "Left and right are not confirmed for GE Kretz files: the two public readers of the format mirror each "
     "other. The volume was read {value}. Compare it with the picture on the machine; where they differ, choose the "
-    "other: --mirrored on the command line, 'mirrored' in the panel.",
+    "other: --mirrored on the command line, 'Volume is mirrored' in the panel.",
     "spacing": "That the voxels measure {value} mm is not confirmed: no public description says which item of a "
     "Cartesian Kretz file holds their size. Compare one length with the machine's.",
     "middle": "The beams' angles lie {value} degrees off straight ahead. Their middle was taken for straight ahead, "
@@ -59,7 +60,7 @@ class Reading:
         How many volumes over time the file holds; ``volume`` is one of them.
     """
 
-    volume: object
+    volume: Volume | ProbeVolume
     doubts: tuple[Doubt, ...] = ()
     frames: int = 1
 

@@ -12,12 +12,12 @@ from typing import TypeVar
 import numpy as np
 
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.geometry import Volume
 from FetalPoseLib.reading import kretz_items as tags
 from FetalPoseLib.reading.doubts import Doubt, Reading
 from FetalPoseLib.reading.foreign import how_to_export
 from FetalPoseLib.reading.kretz_items import KretzItems
 from FetalPoseLib.reading.kretz_wrappers import is_kretz, open_payload
+from FetalPoseLib.volume.grid import Volume
 from FetalPoseLib.volume.probe_volume import ProbeGrid, ProbeVolume
 
 __all__ = ["count_frames", "is_kretz", "read_kretz"]

@@ -6,7 +6,7 @@ It needs numpy and scipy, not torch, so that Slicer's own process can show such 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, map_coordinates
 
-from FetalPoseLib.geometry import FWHM, Grid
+from FetalPoseLib.volume.grid import FWHM, Grid, Volume, canonical_grid
 from FetalPoseLib.volume.probe_volume import ProbeVolume
 
 SLAB = 500_000  # target voxels placed at a time: 12 MB a set of coordinates
@@ -38,6 +38,16 @@ def resample_probe(volume: ProbeVolume, grid: Grid) -> np.ndarray:
         read = map_coordinates(array, voxels[inside].T[::-1], order=1, mode="nearest")
         result[first : first + rows][inside] = np.maximum(np.rint(read), 1)
     return result
+
+
+def scan_converted(volume: ProbeVolume, spacing: float) -> Volume:
+    """The volume in cubic voxels of ``spacing`` mm, for what can only show or take those.
+
+    At the network's own spacing nothing is lost: its canonical grid is then the grid that it already has. Raises as
+    `canonical_grid`.
+    """
+    grid = canonical_grid(volume, spacing)
+    return Volume(resample_probe(volume, grid).astype(volume.array.dtype), grid.affine)
 
 
 def _blurred(volume: ProbeVolume, grid: Grid) -> np.ndarray:

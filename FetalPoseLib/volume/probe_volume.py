@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.geometry import transform_points
+from FetalPoseLib.volume.grid import transform_points
 
 SHELL = 129  # angles along each edge of a shell: its box is exact to a ten-thousandth of its size
 
