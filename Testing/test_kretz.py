@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 import zipfile
+from traceback import format_exception
 
 import numpy as np
 import pytest
@@ -249,8 +250,10 @@ def test_a_file_that_was_cut_short_before_its_voxels_end_is_refused(tmp_path, en
 def test_a_byte_changed_within_a_zip_is_noticed(tmp_path):
     content = bytearray(zipped(kretz(toroidal()), compress=False))
     content[bytes(content).index(ARRAY.tobytes()) + 500] ^= 0x55
-    with pytest.raises(FetalPoseError, match="damaged"):
+    with pytest.raises(FetalPoseError, match="damaged") as refusal:
         read_kretz(written(tmp_path / "a.4dv", bytes(content)))
+    traceback = "".join(format_exception(refusal.value))
+    assert "damaged" in traceback and PATIENT.decode() not in traceback  # the member is named after her
 
 
 def test_an_encrypted_zip_is_refused(tmp_path):
@@ -272,7 +275,9 @@ def test_folders_pipes_and_missing_files_are_refused(tmp_path):
         assert not is_kretz(tmp_path / name)
 
 
-@pytest.mark.parametrize("name", ["a.mvl", "A.MVL", "b.cin", "c.frm", "d.3dd", "e.3dv", "f.3dus"])
+@pytest.mark.parametrize(
+    "name", ["a.mvl", "A.MVL", "b.cin", "c.frm", "d.3dd", "e.3dv", "f.3dus", "BC_CinePartition0.bin"]
+)
 def test_formats_of_other_makers_are_refused_with_the_page_that_helps(name):
     with pytest.raises(FetalPoseError, match="is an? .*formats.md") as refusal:
         check_not_foreign(name)
@@ -361,11 +366,7 @@ def test_nothing_of_the_patient_is_read(tmp_path, wrap, recwarn, caplog, capfd):
         try:
             read_kretz(written(tmp_path / "b", broken))
         except FetalPoseError as error:
-            causes, cause = [], error
-            while cause is not None:
-                causes.append(str(cause))
-                cause = cause.__cause__
-            said += "".join(causes)
+            said += "".join(format_exception(error))
     said += caplog.text + "".join(str(warning.message) for warning in recwarn) + "".join(capfd.readouterr())
     assert PATIENT.decode()[:10] not in said and HOSPITAL.decode() not in said and "19800229" not in said
 
@@ -394,6 +395,16 @@ def test_the_patients_items_are_stepped_over_not_read(tmp_path):
     with open(path, "rb", buffering=0) as stream:
         items = KretzItems.find(Guarded(stream), 0, len(content))
     assert (0x0110, 1) not in items
+
+
+def test_reading_needs_neither_slicer_nor_torch():
+    code = (
+        "import sys\nimport FetalPoseLib.reading.kretz, FetalPoseLib.reading.foreign\n"
+        "import FetalPoseLib.volume.probe_resampling\n"
+        "print({'torch', 'slicer', 'vtk'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "set()", done.stdout + done.stderr
 
 
 # --- what is measured

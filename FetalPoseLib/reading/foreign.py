@@ -18,8 +18,9 @@ _SUFFIXES = {
 
 
 def check_not_foreign(path: str | Path) -> None:
-    """Raise FetalPoseError if the file's suffix is that of a maker's own format that is not read."""
-    what = _SUFFIXES.get(Path(path).suffix.lower())
+    """Raise FetalPoseError if the file's name is that of a maker's own format that is not read."""
+    name = Path(path).name.lower()
+    what = _SUFFIXES[".cin"] if name.startswith("bc_cinepartition") else _SUFFIXES.get(Path(name).suffix)
     if what is not None:
         raise FetalPoseError(f"{path} is {what}. {how_to_export()}")
 

@@ -17,7 +17,6 @@ from FetalPoseLib.errors import FetalPoseError
 
 SIGNATURE = b"KRETZFILE 1.0   "
 MAX_ITEMS = 100_000  # a file has some hundred
-MAX_ANGLES = 2**16  # sizes are uint16
 
 Tag = tuple[int, int]
 

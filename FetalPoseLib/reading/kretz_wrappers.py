@@ -112,8 +112,8 @@ def _in_dicom(stream: BinaryIO, size: int) -> Payload:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they quote values
             read_partial(stream, reached, specific_tags=[_PRIVATE_GROUP << 16 | 0x10])  # all others are stepped over
-    except Exception as error:  # a damaged file ends in any of a dozen of pydicom's and Python's exceptions
-        raise FetalPoseError("It is a damaged DICOM file. Export it again.") from error
+    except Exception:  # a damaged file ends in any of a dozen of pydicom's and Python's; they may quote values
+        raise FetalPoseError("It is a damaged DICOM file. Export it again.") from None
     if not found:
         if _MOVIE in creators.values():
             raise FetalPoseError(f"It is a GE movie group, which only GE's own loader reads. {how_to_export()}")
@@ -130,8 +130,8 @@ def _member(stream: BinaryIO) -> Iterator[tuple[BinaryIO, int]]:
     with ExitStack() as stack:
         try:
             inner, size = _checked_member(stack.enter_context(zipfile.ZipFile(stream)), stack)
-        except _DAMAGED as error:
-            raise FetalPoseError("It is a damaged or encrypted zip. Copy it again, or unpack it.") from error
+        except _DAMAGED:  # they name members
+            raise FetalPoseError("It is a damaged or encrypted zip. Copy it again, or unpack it.") from None
         yield inner, size
 
 
