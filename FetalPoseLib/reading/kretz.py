@@ -156,7 +156,7 @@ def _voxels(items: KretzItems, sizes: tuple[int, int, int], frame: int, frames: 
 
 
 def _probe_grid(items: KretzItems, sizes: tuple[int, int, int], mirrored: bool) -> tuple[ProbeGrid, float]:
-    """Where the samples lie, and by how many degrees the beams' middle misses a right angle to the probe."""
+    """Where the samples lie, and by how many degrees the beams' middle misses straight ahead, which is 90 or 0."""
     for tag, name in ((tags.BEAM_ANGLES, "beams"), (tags.FAN_ANGLES, "fans")):
         if tag not in items:
             raise FetalPoseError(f"It states no angles of its {name}. The file is damaged.")
@@ -180,7 +180,7 @@ def _probe_grid(items: KretzItems, sizes: tuple[int, int, int], mirrored: bool) 
     middle = (theta[0] + theta[-1]) / 2
     to_ras = np.diag([-1.0 if mirrored else 1.0, 1.0, 1.0, 1.0])
     grid = ProbeGrid(sizes[0], radius, step, axis, theta - middle, phi - (phi[0] + phi[-1]) / 2, to_ras)
-    return grid, float(np.degrees(abs(middle - np.pi / 2)))
+    return grid, float(np.degrees(min(abs(middle - np.pi / 2), abs(middle))))
 
 
 def _cartesian_spacing(items: KretzItems) -> float:
