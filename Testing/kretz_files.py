@@ -122,3 +122,35 @@ def scanned(split: str, index: int, *, spacing: float = 0.5) -> tuple[ProbeVolum
     cartesian = Volume(scan_convert(grey, probe, spacing), to_probe @ volume_to_world(probe, spacing))
     truth = subject.landmarks @ to_probe[:3, :3].T + to_probe[:3, 3]
     return ProbeVolume(array, grid), cartesian, truth
+
+
+# --- the small volume of the tests that do not measure
+
+GRID = convex(samples=13, beams=11, fans=7, step=2.5)
+ARRAY = np.random.default_rng(1).integers(1, 255, GRID.array_shape, dtype=np.uint8)
+PROBE_VOLUME = ProbeVolume(ARRAY, GRID)
+
+
+def written(path, content: bytes):
+    path.write_bytes(content)
+    return path
+
+
+def toroidal(**changes) -> dict:
+    return toroidal_items(PROBE_VOLUME) | changes
+
+
+def changed(tag, data) -> bytes:
+    """A toroidal file with one item replaced, or left out if ``data`` is None."""
+    items = toroidal_items(PROBE_VOLUME)
+    if data is None:
+        del items[tag]
+    else:
+        items[tag] = data
+    return kretz(items)
+
+
+def film(frames: int) -> tuple[bytes, np.ndarray]:
+    arrays = np.random.default_rng(2).integers(1, 255, (frames, *GRID.array_shape), dtype=np.uint8)
+    items = toroidal() | {(0xD400, 1): struct.pack("<I", frames), (0xD600, 1): arrays.tobytes()}
+    return kretz(items), arrays
