@@ -118,6 +118,13 @@ def test_a_number_of_frames_that_contradicts_the_frames_is_a_doubt(tmp_path):
     assert "states 7 frames and holds 3" in reading.doubts[-1].sentence
 
 
+def test_a_single_volume_may_state_that_it_has_no_frames(tmp_path):
+    items = toroidal() | {(0xD400, 1): bytes(2), (0xD600, 1): b""}
+    reading = read_kretz(written(tmp_path / "a.vol", kretz(items)))
+    assert_is_the_volume(reading)
+    assert [doubt.code for doubt in reading.doubts] == ["sides"]
+
+
 def test_angles_are_taken_from_their_middle_and_a_fan_aside_is_a_doubt(tmp_path):
     for centre, codes in ((np.pi / 2, ["sides"]), (0.0, ["sides"]), (1.2, ["sides", "middle"])):
         reading = read_kretz(written(tmp_path / "a.vol", kretz(toroidal_items(PROBE_VOLUME, centre=centre))))

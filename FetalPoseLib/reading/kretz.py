@@ -94,10 +94,9 @@ def _read(items: KretzItems, frame: int | None, mirrored: bool) -> Reading:
         spacing = _cartesian_spacing(items)
         volume = Volume(array, np.diag([-spacing if mirrored else spacing, spacing, spacing, 1]))
         doubts.append(Doubt("spacing", f"{spacing:.4g}"))
-    if tags.FRAME_COUNT in items and 0 < items.size(tags.FRAME_COUNT) <= 8:
-        stated = items.count(tags.FRAME_COUNT, "number of frames")
-        if tags.FRAMES in items and stated != frames:
-            doubts.append(Doubt("frames", f"{stated} frames and holds {frames}"))
+    stated = items.whole_number(tags.FRAME_COUNT)
+    if _is_film(items) and stated and stated != frames:
+        doubts.append(Doubt("frames", f"{stated} frames and holds {frames}"))
     if items.cut:
         doubts.append(Doubt("end"))
     return Reading(volume, tuple(doubts), frames)
@@ -113,10 +112,14 @@ def _sizes(items: KretzItems) -> tuple[int, int, int]:
     return sizes
 
 
+def _is_film(items: KretzItems) -> bool:
+    return tags.FRAMES in items and items.size(tags.FRAMES) > 1
+
+
 def _frames(items: KretzItems, sizes: tuple[int, int, int]) -> int:
     """How many volumes the file holds, each of them whole and uncompressed."""
     wanted = int(np.prod(sizes))
-    if tags.FRAMES in items:
+    if _is_film(items):
         frames, rest = divmod(items.size(tags.FRAMES), wanted)
         if frames and rest <= 1:  # a byte may fill up to an even number
             return frames
@@ -146,7 +149,7 @@ def _chosen(frame: int | None, frames: int) -> int:
 def _voxels(items: KretzItems, sizes: tuple[int, int, int], frame: int, frames: int) -> np.ndarray:
     """One frame, (K, J, I) uint8."""
     wanted = int(np.prod(sizes))
-    if tags.FRAMES in items and (frames > 1 or tags.VOXELS not in items):
+    if _is_film(items) and (frames > 1 or tags.VOXELS not in items):
         data = items.bytes(tags.FRAMES, (frame - 1) * wanted, wanted)
     elif wanted <= items.size(tags.VOXELS) <= wanted + 1:
         data = items.bytes(tags.VOXELS, 0, wanted)

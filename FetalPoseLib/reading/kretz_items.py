@@ -106,18 +106,22 @@ class KretzItems:
 
     def count(self, tag: Tag, name: str) -> int:
         """A whole number above 0; FetalPoseError if it is absent or none."""
-        data = self._small(tag, name)
-        value = int.from_bytes(data, "little") if len(data) in (2, 4, 8) else 0
+        value = self.whole_number(tag)
         if not 0 < value < 2**31:
             raise FetalPoseError(f"It states no {name} ({_name(tag)}). The file is damaged.")
         return value
 
+    def whole_number(self, tag: Tag) -> int:
+        """An item's unsigned integer of 2, 4 or 8 bytes; 0 if it is absent or of another size."""
+        size = self.size(tag) if tag in self.items else 0
+        return int.from_bytes(self.bytes(tag, 0, size), "little") if size in (2, 4, 8) else 0
+
     def number(self, tag: Tag, name: str) -> float:
         """A finite double; FetalPoseError if it is absent or none."""
-        data = self._small(tag, name)
-        value = struct.unpack("<d", data)[0] if len(data) == 8 else np.nan
+        stated = tag in self.items and self.size(tag) == 8
+        value = struct.unpack("<d", self.bytes(tag, 0, 8))[0] if stated else np.nan
         if not np.isfinite(value):
-            raise FetalPoseError(f"It states no {name} ({_name(tag)}). The file is damaged.")
+            raise FetalPoseError(f"It states no {name} ({_name(tag)}), so nothing can be measured in it.")
         return value
 
     def numbers(self, tag: Tag, count: int, name: str) -> np.ndarray:
@@ -135,11 +139,6 @@ class KretzItems:
         if len(data) != count:
             raise FetalPoseError(f"{len(data)} of {count} bytes are left in it: the file was cut short. Copy it again.")
         return data
-
-    def _small(self, tag: Tag, name: str) -> bytes:
-        if tag not in self.items:
-            raise FetalPoseError(f"It states no {name} ({_name(tag)}), so nothing can be measured in it.")
-        return self.bytes(tag, 0, self.size(tag)) if self.size(tag) <= 8 else b""
 
 
 def _name(tag: Tag) -> str:
