@@ -172,6 +172,17 @@ def test_the_pose_is_that_of_the_machines_own_scan_conversion(tmp_path, estimato
 
 
 @pytest.mark.slow
+def test_on_the_same_voxels_of_the_network_the_pose_is_the_same_even_where_they_decide(tmp_path, estimator):
+    """A subject one of whose hands moves by millimetres when the network's voxels are shifted by half a voxel."""
+    probe_volume, cartesian, _ = scanned("validation", 14)
+    volume = read_kretz(written(tmp_path / "a.vol", kretz(toroidal_items(probe_volume)))).volume
+    grid = canonical_grid(volume, 1.0)
+    same_voxels = Volume(resample(cartesian, grid).numpy().astype(np.uint8), grid.affine)
+    found, expected = estimator.estimate(volume), estimator.estimate(same_voxels)
+    assert np.nanmean(np.linalg.norm(found.points - expected.points, axis=1)) < 0.3
+
+
+@pytest.mark.slow
 def test_mirrored_exchanges_the_sides_of_the_pose(tmp_path, estimator):
     probe_volume, _, _ = scanned("validation", 3)
     path = written(tmp_path / "a.vol", kretz(toroidal_items(probe_volume)))
