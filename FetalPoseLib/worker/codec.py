@@ -85,6 +85,13 @@ def _numbers_read(value: list) -> np.ndarray:
     return np.array([np.nan if number is None else number for number in value], dtype=np.float64)
 
 
+def _points_read(value: list) -> np.ndarray:
+    points = points_of_rows(value)
+    if points.shape[1:] != (3,):
+        raise ValueError(f"points have the shape {points.shape}, not (N, 3)")
+    return points
+
+
 def _matrix_read(value: list) -> np.ndarray:
     matrix = np.array(value, dtype=np.float64)
     if matrix.shape != (4, 4):
@@ -97,10 +104,14 @@ def _placed(value: Mapping[int, np.ndarray]) -> dict[str, list[float]]:
 
 
 def _placed_read(value: dict) -> dict[int, np.ndarray]:
-    return {int(landmark): points_of_rows([point])[0] for landmark, point in value.items()}
+    placed = {int(landmark): np.array(point, dtype=np.float64) for landmark, point in value.items()}
+    for landmark, point in placed.items():
+        if point.shape != (3,) or not np.isfinite(point).all():
+            raise ValueError(f"the placed landmark {landmark} is at {point.tolist()}, not at three coordinates")
+    return placed
 
 
-_POINTS = _optional(rows_of_points, points_of_rows)
+_POINTS = _optional(rows_of_points, _points_read)
 
 #: By the field's name, the same in all messages.
 ARRAYS: dict[str, ArrayCodec] = {

@@ -75,7 +75,7 @@ class Device:
     total_bytes: int | None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Hello:
     """The process runs."""
 
@@ -83,7 +83,7 @@ class Hello:
     pid: int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Ready:
     """The model is open. An estimate has this event, too, before its "locate"."""
 
@@ -110,7 +110,7 @@ class Done:
     estimate: Estimate
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Devices:
     """The devices, the best first."""
 
@@ -118,7 +118,7 @@ class Devices:
     devices: tuple[Device, ...]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Failed:
     """A request failed. ``user`` says that a person can mend it; otherwise ``details`` holds a traceback."""
 
@@ -128,7 +128,7 @@ class Failed:
     details: str = ""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Cancelled:
     """A request was cancelled."""
 
