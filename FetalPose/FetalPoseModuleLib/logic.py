@@ -272,7 +272,7 @@ class FetalPoseLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         """Whether the fetus is of the age that the model knows, or the user wants to see the pose all the same."""
         low, high = plausibility.CRL_RANGE
         crl = plausibility.crown_rump_length(points)
-        if run.asked or not np.isfinite(crl) or low <= crl <= high:
+        if run.asked or not np.isfinite(crl) or plausibility.crown_rump_length_is_known(crl):
             return True
         run.asked = True
         question = _(

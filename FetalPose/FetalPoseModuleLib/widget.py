@@ -14,7 +14,7 @@ from slicer.util import VTKObservationMixin
 
 from FetalPoseLib import scene
 from FetalPoseLib.body.measurements import segment_lengths
-from FetalPoseLib.body.plausibility import UNSURE
+from FetalPoseLib.body.plausibility import LANDMARK_CHECK_CONFIDENCE
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseModuleLib.installer import Installer
@@ -290,7 +290,7 @@ class FetalPoseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     # --- what the logic says
 
     def _onProgress(self, stage, iteration, iterations, secondsLeft, message) -> None:
-        steps = {"open": 0, "locate": 1, "detect": 2, "refine": 2 + iteration}
+        steps = {"open": 0, "locate": 1, "search": 1, "detect": 2, "refine": 2 + iteration}
         self.ui.progressBar.maximum = 2 + iterations
         self.ui.progressBar.value = min(steps.get(stage, 0), 2 + iterations)
         left = "" if secondsLeft is None else _(", about {seconds:.0f} s left").format(seconds=secondsLeft)
@@ -442,7 +442,9 @@ class FetalPoseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if unsure:
             names = ", ".join(words(load_skeleton().landmarks[d.landmarks[0]]) for d in unsure)
             lines.append(
-                _("The model is unsure (confidence below {limit}) of: {names}.").format(limit=UNSURE, names=names)
+                _("The model is unsure (confidence below {limit}) of: {names}.").format(
+                    limit=LANDMARK_CHECK_CONFIDENCE, names=names
+                )
             )
         self.ui.doubtsLabel.text = "\n".join(lines)
         self.ui.doubtsLabel.visible = bool(lines)

@@ -22,7 +22,8 @@ class Observed(Estimator):
     def _look(self, volume: Volume, frame: FetalFrame | None = None):
         if volume is not self._volume:  # many ways to refine one volume need one look at it
             self.frames, self.located_at = [], None
-            self._volume, self._seen_view = volume, super()._look(volume, frame)
+            view = yield from super()._look(volume, frame)
+            self._volume, self._seen_view = volume, view
         return self._seen_view
 
     def _readings(self, *args):

@@ -12,6 +12,7 @@ from FetalPoseLib.body.skeleton import Skeleton, load_skeleton
 from FetalPoseLib.errors import FetalPoseError
 
 TRUNK = ("neck", "spine", "sacrum", "right_shoulder", "left_shoulder", "right_hip", "left_hip")
+LEAST_EXTENT = 1e-3  # body units: shorter vectors have no direction
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,18 +48,16 @@ class FetalFrame:
 
     @classmethod
     def from_landmarks(cls, points, skeleton: Skeleton | None = None) -> "FetalFrame":
-        """The frame of a pose (16, 3) in RAS mm, from its trunk; FetalPoseError if that is not seen or degenerate."""
-        skeleton, points = skeleton or load_skeleton(), np.asarray(points, dtype=np.float64)
-        at = {name: points[skeleton.index(name)] for name in TRUNK}
-        missing = [name for name, point in at.items() if not np.isfinite(point).all()]
-        if missing:
-            raise FetalPoseError(f"The fetus's frame needs its trunk; not seen: {', '.join(missing)}. Place them.")
-        size = np.linalg.norm(at["neck"] - at["spine"]) + np.linalg.norm(at["spine"] - at["sacrum"])
-        cranial = _unit(at["neck"] - at["sacrum"], size, "neck and sacrum coincide")
-        right = at["right_shoulder"] - at["left_shoulder"] + at["right_hip"] - at["left_hip"]
-        right = _unit(right - cranial * (right @ cranial), size, "its two sides are not apart")
-        rotation = np.stack([right, np.cross(cranial, right), cranial], axis=1)
-        return cls(rotation, (at["neck"] + at["sacrum"]) / 2, size)
+        """The frame of a pose (16, 3) in RAS mm, from its trunk; FetalPoseError if that gives none, with the reason."""
+        frame, reason = _frame_or_reason(points, skeleton or load_skeleton())
+        if frame is None:
+            raise FetalPoseError(reason)
+        return frame
+
+    @classmethod
+    def find(cls, points, skeleton: Skeleton | None = None) -> "FetalFrame | None":
+        """As `from_landmarks`, but None where a landmark of the trunk is not visible or the trunk is degenerate."""
+        return _frame_or_reason(points, skeleton or load_skeleton())[0]
 
     def to_body(self, points) -> np.ndarray:
         """RAS points (..., 3) in body units: R^T (p - origin) / size."""
@@ -92,8 +91,25 @@ class FetalFrame:
         return float(np.rad2deg(2 * np.arcsin(min(chord, 1.0))))
 
 
-def _unit(vector: np.ndarray, size: float, why_not: str) -> np.ndarray:
-    length = np.linalg.norm(vector)
-    if not length > 1e-3 * size:
-        raise FetalPoseError(f"The landmarks give no fetal frame: {why_not}. Correct the points of the trunk.")
-    return vector / length
+def _frame_or_reason(points, skeleton: Skeleton) -> tuple[FetalFrame | None, str]:
+    points = np.asarray(points, dtype=np.float64)
+    at = {name: points[skeleton.index(name)] for name in TRUNK}
+    missing = [name for name, point in at.items() if not np.isfinite(point).all()]
+    if missing:
+        return None, f"The fetus's frame needs its trunk; not seen: {', '.join(missing)}. Place them."
+    size = np.linalg.norm(at["neck"] - at["spine"]) + np.linalg.norm(at["spine"] - at["sacrum"])
+    cranial = at["neck"] - at["sacrum"]
+    if not np.linalg.norm(cranial) > LEAST_EXTENT * size:
+        return None, _no_frame("neck and sacrum coincide")
+    cranial = cranial / np.linalg.norm(cranial)
+    right = at["right_shoulder"] - at["left_shoulder"] + at["right_hip"] - at["left_hip"]
+    right = right - cranial * (right @ cranial)
+    if not np.linalg.norm(right) > LEAST_EXTENT * size:
+        return None, _no_frame("its two sides are not apart")
+    right = right / np.linalg.norm(right)
+    rotation = np.stack([right, np.cross(cranial, right), cranial], axis=1)
+    return FetalFrame(rotation, (at["neck"] + at["sacrum"]) / 2, size), ""
+
+
+def _no_frame(why: str) -> str:
+    return f"The landmarks give no fetal frame: {why}. Correct the points of the trunk."

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from FetalPoseLib.body.fetal_frame import FetalFrame
 from FetalPoseLib.body.measurements import segment_lengths
 from FetalPoseLib.body.skeleton import load_skeleton
-from FetalPoseLib.errors import FetalPoseError
 
-UNSURE = 0.35  # confidence below which a landmark should be checked
+LANDMARK_CHECK_CONFIDENCE = 0.35  # below which a landmark should be checked
+FETUS_CONFIDENCE = 0.35  # mean confidence from which the volume counts as holding a fetus; noise reaches 0.3
+POSE_CHECK_CONFIDENCE = 0.55  # mean confidence below which the whole pose should be checked
 TOO_FAR = 4.0  # standard deviations of a length: of the library's bodies, and of placing its ends
 PLACING_MM = 1.2  # how exactly two ends are placed, in their distance
 SIDE_RATIO = 1.25  # of a segment to its partner, which in all known bodies is as long
@@ -48,6 +50,42 @@ def crown_rump_length(points) -> float:
     """Crown-rump length in mm that the column of a pose (16, 3) suggests; NaN where neck, spine or sacrum is unset."""
     neck, spine, sacrum = (np.asarray(points)[load_skeleton().index(name)] for name in ("neck", "spine", "sacrum"))
     return float((np.linalg.norm(neck - spine) + np.linalg.norm(spine - sacrum)) / TRUNK_TO_CRL)
+
+
+def warnings_of(points, confidence) -> list[str]:
+    """What a person should know of a whole pose before using it, as sentences.
+
+    Parameters
+    ----------
+    points : (16, 3) mm, NaN where not visible
+    confidence : (16,) in 0..1
+    """
+    mean = np.mean(confidence)
+    if mean < FETUS_CONFIDENCE:
+        return [
+            f"This volume may hold no fetus: the mean confidence of its landmarks is {mean:.2f}, "
+            f"where {FETUS_CONFIDENCE:g} and more is usual. Do not use these numbers."
+        ]
+    found = []
+    if mean < POSE_CHECK_CONFIDENCE:
+        found.append(
+            f"The model is unsure of this pose: the mean confidence is {mean:.2f}, where {POSE_CHECK_CONFIDENCE:g} and "
+            "more is usual. Is the whole fetus in the volume? Check every landmark."
+        )
+    crl = crown_rump_length(points) if FetalFrame.find(points) is not None else np.nan
+    if not np.isfinite(crl):
+        found.append("The trunk is not fully seen, so the size of the fetus is unknown.")
+    elif not crown_rump_length_is_known(crl):
+        found.append(
+            f"The crown-rump length is about {crl:.0f} mm, outside the {CRL_RANGE[0]:.0f} to {CRL_RANGE[1]:.0f} mm of "
+            "10 to 14 weeks that the model was trained on. Check the volume's spacing."
+        )
+    return found
+
+
+def crown_rump_length_is_known(crl_mm: float) -> bool:
+    """Whether the model was trained on fetuses of this crown-rump length."""
+    return CRL_RANGE[0] <= crl_mm <= CRL_RANGE[1]
 
 
 def doubts(points, confidence=None, library=None, *, placed: Collection[int] = ()) -> list[Doubt]:
@@ -88,7 +126,7 @@ def exchange_sides(limbs: Collection[str] | None = None) -> np.ndarray:
 def _unsure(points: np.ndarray, confidence, placed: Collection[int]) -> list[Doubt]:
     found = []
     for i, name in enumerate(load_skeleton().landmarks):
-        if i in placed or not np.isfinite(points[i]).all() or not confidence[i] < UNSURE:
+        if i in placed or not np.isfinite(points[i]).all() or not confidence[i] < LANDMARK_CHECK_CONFIDENCE:
             continue
         found.append(Doubt((i,), f"The model is unsure of the {_words(name)} (confidence {confidence[i]:.2f})."))
     return found
@@ -148,11 +186,10 @@ def _exchanged(points: np.ndarray, library) -> list[Doubt]:
     for limb in skeleton.limbs:
         if limb.startswith("left_"):
             choices[limb, skeleton.partner(limb)] = exchange_sides([limb])
-    try:
-        now = _misfit(points, library)
-        misfits = {limbs: _misfit(points[order], library) for limbs, order in choices.items()}
-    except FetalPoseError:  # too few landmarks to say
+    if not all(library.can_register(points[order]) for order in [np.arange(len(points)), *choices.values()]):
         return []
+    now = _misfit(points, library)
+    misfits = {limbs: _misfit(points[order], library) for limbs, order in choices.items()}
     best = min(misfits, key=misfits.get)
     if not misfits[best] < EXCHANGED * now:
         return []

@@ -122,6 +122,11 @@ class PoseLibrary:
         residual = squares.reshape(len(self), -1) @ np.repeat(seen, 3).astype(np.float64)
         return Registration(aligned, residual, moved)
 
+    def can_register(self, pose) -> bool:
+        """Whether the pose (16, 3) has three landmarks of the subset that do not lie on a line, as `register` needs."""
+        subset = np.asarray(pose, dtype=np.float64)[list(self.skeleton.registration_subset)]
+        return not _obstacle(subset[np.isfinite(subset).all(axis=1)])
+
     def support_set(
         self, pose, k: int = 10, *, similarity: bool = False, weights=None
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -156,10 +161,16 @@ class PoseLibrary:
         weights = subset * seen * (1.0 if weights is None else np.asarray(weights, dtype=np.float64))
         if not (weights >= 0).all():
             raise ValueError(f"weights must not be negative, got {weights}")
-        used = pose[weights > 0]
-        if len(used) < 3:
-            raise FetalPoseError(f"Registration needs 3 landmarks of its subset, got {len(used)}. Place more of them.")
-        extent = np.linalg.svd(used - used.mean(axis=0), compute_uv=False)
-        if not extent[1] > 1e-3 * extent[0]:
-            raise FetalPoseError("The landmarks seen lie on a line: the rotation stays open. Place more of them.")
+        obstacle = _obstacle(pose[weights > 0])
+        if obstacle:
+            raise FetalPoseError(obstacle)
         return weights / weights.sum()
+
+
+def _obstacle(used: np.ndarray) -> str:
+    if len(used) < 3:
+        return f"Registration needs 3 landmarks of its subset, got {len(used)}. Place more of them."
+    extent = np.linalg.svd(used - used.mean(axis=0), compute_uv=False)
+    if not extent[1] > 1e-3 * extent[0]:
+        return "The landmarks seen lie on a line: the rotation stays open. Place more of them."
+    return ""

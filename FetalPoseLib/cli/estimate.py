@@ -25,7 +25,7 @@ from FetalPoseLib.refinement.options import EstimateOptions
 from FetalPoseLib.worker.client import WorkerClient
 from FetalPoseLib.worker.protocol import Done, Failed, ProgressEvent
 
-_STAGES = ("open", "locate", "detect", "refine")
+_STAGES = ("open", "locate", "detect", "refine")  # a search is a part of "locate"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -132,7 +132,8 @@ def _by_worker(client: WorkerClient, args, volume, show):
 def _show(bar, progress) -> None:
     bar.set_description(progress.stage, refresh=False)
     bar.total = 3 + progress.iterations
-    bar.n = min(_STAGES.index(progress.stage) + (progress.iteration or 0), bar.total)
+    stage = "locate" if progress.stage == "search" else progress.stage
+    bar.n = min(_STAGES.index(stage) + (progress.iteration or 0), bar.total)
     bar.refresh()
 
 

@@ -18,7 +18,6 @@ import numpy as np
 from FetalPoseLib.body.fetal_frame import FetalFrame
 from FetalPoseLib.body.registration import register_points
 from FetalPoseLib.body.skeleton import load_skeleton
-from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.network.heatmaps import peaks
 from FetalPoseLib.volume.grid import Grid
 
@@ -32,6 +31,7 @@ PEAKS = 2  # candidates a point
 PEAK_DISTANCE = 2.5  # voxels between them
 FIT_TOLERANCE = 0.15  # body units: the residual that costs as much as a drop of a peak to 1/e of its height
 OTHER_READING = 60.0  # degrees from which a frame is another reading, not the same one again
+LEAST_SIZE = 1e-3  # mm: a smaller body unit means that the points coincide
 HEAD_TO_SACRUM = 1.46  # body units, mean of the simulated bodies (SD 0.13)
 
 
@@ -50,11 +50,9 @@ def locator_points(landmarks: np.ndarray) -> np.ndarray:
     skeleton = load_skeleton()
     landmarks = np.asarray(landmarks, dtype=np.float64)
     column = np.array([landmarks[skeleton.index(name)] for name in POINTS[:4]])
-    try:
-        frame = FetalFrame.from_landmarks(landmarks)
+    frame, front = FetalFrame.find(landmarks), np.full(3, np.nan)
+    if frame is not None:
         front = landmarks[skeleton.index("spine")] + FRONT_DISTANCE * frame.size * frame.rotation[:, 1]
-    except FetalPoseError:
-        front = np.full(3, np.nan)
     return np.concatenate([column, front[None]])
 
 
@@ -66,12 +64,12 @@ def mean_body(poses: np.ndarray) -> np.ndarray:
 def axis_frame(head: np.ndarray, sacrum: np.ndarray, twist: float = 0.0) -> FetalFrame:
     """The frame that head and sacrum (3,) mm alone give: cranial from sacrum to head, origin midway, front unknown.
 
-    ``twist`` (radians) turns it about its cranial axis. FetalPoseError if the two points coincide.
+    ``twist`` (radians) turns it about its cranial axis. ValueError if the two points coincide.
     """
     axis = head - sacrum
     length = np.linalg.norm(axis)
     if not length > 1.0:
-        raise FetalPoseError("No fetus found: its head and its sacrum would lie in one place.")
+        raise ValueError(f"head and sacrum lie {length:.2g} mm apart, which gives no axis")
     cranial = axis / length
     right = np.cross(np.eye(3)[np.argmin(abs(cranial))], cranial)
     right /= np.linalg.norm(right)
@@ -85,7 +83,7 @@ def coarse_frames(heatmaps, grid: Grid) -> list[FetalFrame]:
     ``grid``.
 
     Every pair of peaks as far apart as head and sacrum can be at 10 to 14 weeks counts; a front is not known yet.
-    FetalPoseError if there is none.
+    Empty if there is no such pair.
     """
     (heads, head_heights), (sacra, sacrum_heights) = (
         peaks(heatmaps[POINTS.index(name)], COARSE_PEAKS, PEAK_DISTANCE) for name in ("head", "sacrum")
@@ -95,8 +93,6 @@ def coarse_frames(heatmaps, grid: Grid) -> list[FetalFrame]:
         for sacrum, s in zip(grid.to_world(sacra), sacrum_heights, strict=True):
             if SIZES[0] <= np.linalg.norm(head - sacrum) / HEAD_TO_SACRUM <= SIZES[1]:
                 found.append((h * s, axis_frame(head, sacrum)))
-    if not found:
-        raise FetalPoseError("No fetus found: nothing in the volume looks like a head with a sacrum in its reach.")
     found.sort(key=lambda pair: -pair[0])
     return [frame for _, frame in found[:COARSE_PEAKS]]
 
@@ -109,25 +105,23 @@ def read_frames(heatmaps, grid: Grid, template: np.ndarray) -> list[Reading]:
     heatmaps : (5, nz, ny, nx) on ``grid``
     template : (5, 3) body units, from `mean_body`
 
-    Raises
-    ------
-    FetalPoseError
-        when the column is not seen at all: no peak for neck, spine or sacrum.
+    Returns
+    -------
+    list of Reading
+        Empty where a point has no peak at all, or where the points of the trunk coincide.
     """
     found = [peaks(heatmap, PEAKS, PEAK_DISTANCE) for heatmap in heatmaps]
-    blank = [name for name, (points, _) in zip(POINTS, found, strict=True) if not len(points)]
-    if blank:
-        raise FetalPoseError(f"No fetus found: nothing in the volume looks like {', '.join(blank)}.")
+    if not all(len(points) for points, _ in found):
+        return []
+    choices = np.array(list(product(*(range(len(points)) for points, _ in found))))
+    world = [grid.to_world(points) for points, _ in found]
+    points = np.stack([world[i][choices[:, i]] for i in range(len(POINTS))], axis=1)
+    heights = np.stack([found[i][1][choices[:, i]] for i in range(len(POINTS))], axis=1).clip(1e-3, 1.0)
     readings = []
-    for choice in product(*(range(len(points)) for points, _ in found)):
-        points = grid.to_world(np.array([found[i][0][k] for i, k in enumerate(choice)]))
-        heights = np.clip([found[i][1][k] for i, k in enumerate(choice)], 1e-3, 1.0)
-        frame, residual = _fit(points, template, WEIGHTS * heights)
+    for frame, residual, height in zip(*_fits(points, template, WEIGHTS * heights), heights, strict=True):
         if frame is not None:
-            score = float(WEIGHTS @ np.log(heights) - (residual / FIT_TOLERANCE) ** 2)
-            readings.append(Reading(frame, heights, score))
-    if not readings:
-        raise FetalPoseError("No fetus found: the points of its trunk coincide.")
+            score = float(WEIGHTS @ np.log(height) - (residual / FIT_TOLERANCE) ** 2)
+            readings.append(Reading(frame, height, score))
     return distinct(readings, 2)
 
 
@@ -140,12 +134,18 @@ def distinct(readings: list[Reading], count: int) -> list[Reading]:
     return kept
 
 
-def _fit(points: np.ndarray, template: np.ndarray, weights: np.ndarray) -> tuple[FetalFrame | None, float]:
-    """Similarity from body units to world, as a frame, and its weighted residual in body units; None if degenerate."""
-    fit = register_points(template, points, weights, similarity=True)
-    size = float(fit.scale)
-    if not size > 1e-3:
-        return None, np.inf
-    frame = FetalFrame(fit.rotation, fit.translation, size)
-    squares = ((frame.to_body(points) - template) ** 2).sum(axis=1)
-    return frame, float(np.sqrt(weights @ squares / weights.sum()))
+def _fits(points: np.ndarray, template: np.ndarray, weights: np.ndarray) -> tuple[list[FetalFrame | None], np.ndarray]:
+    """Similarities from body units to N sets of points (N, 5, 3) with weights (N, 5), as frames.
+
+    Returns the frames, None where the points coincide, and the weighted residuals (N,) in body units.
+    """
+    fits = register_points(np.broadcast_to(template, points.shape), points, weights, similarity=True)
+    shares = weights / weights.sum(axis=1, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        offsets = (points - fits.apply(np.broadcast_to(template, points.shape))) / fits.scale[:, None, None]
+        residuals = np.sqrt((shares[..., None] * offsets**2).sum(axis=(1, 2)))
+    frames = [
+        FetalFrame(rotation, origin, size) if size > LEAST_SIZE else None
+        for rotation, origin, size in zip(fits.rotation, fits.translation, fits.scale, strict=True)
+    ]
+    return frames, residuals

@@ -24,7 +24,7 @@ from FetalPoseLib.volume.resampling import resample
 PIXEL_MM = 0.5
 MARGIN_MM = 12.0
 SECTION_MM = 4.0  # thickness of the sections; landmarks within it are drawn in full
-UNSURE = 0.5  # confidence below which a landmark is set apart
+FAINT_CONFIDENCE = 0.5  # below which a landmark is drawn faintly
 
 _INK, _FAINT, _WARN = "#e8e8e8", "#9a9a9a", "#ffb000"
 _OUTLINE = [withStroke(linewidth=2.5, foreground="black")]
@@ -94,10 +94,8 @@ def draw_pose(
 
 def _axes(points: np.ndarray, skeleton: Skeleton) -> tuple[np.ndarray, bool]:
     """The fetus's axes as columns, and whether they are: without its trunk they are those of the world."""
-    try:
-        return FetalFrame.from_landmarks(points, skeleton).rotation, True
-    except FetalPoseError:
-        return np.eye(3), False
+    frame = FetalFrame.find(points, skeleton)
+    return (np.eye(3), False) if frame is None else (frame.rotation, True)
 
 
 def _grid_around(points: np.ndarray, rotation: np.ndarray) -> Grid:
@@ -173,7 +171,7 @@ def _draw_tables(axes, points, confidence, skeleton: Skeleton) -> None:
     for i, name in enumerate(skeleton.landmarks):
         seen = np.isfinite(points[i]).all()
         value = "not seen" if not seen else "" if confidence is None else f"{confidence[i]:.2f}"
-        unsure = not seen or (confidence is not None and confidence[i] < UNSURE)
+        unsure = not seen or (confidence is not None and confidence[i] < FAINT_CONFIDENCE)
         write(_words(name), value, _WARN if unsure else _INK, number=str(i + 1))
 
 

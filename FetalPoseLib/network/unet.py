@@ -41,7 +41,10 @@ class BatchNorm(nn.BatchNorm3d):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             mean, var = (self.running_mean, self.running_var) if self.normalisation == "running" else (None, None)
-            return F.batch_norm(x, mean, var, self.weight, self.bias, mean is None, eps=self.eps)
+            # By volume means by each volume of a batch: what is found in one must not depend on its neighbours.
+            parts = x.split(1) if mean is None else (x,)
+            parts = [F.batch_norm(p, mean, var, self.weight, self.bias, mean is None, eps=self.eps) for p in parts]
+            return parts[0] if len(parts) == 1 else torch.cat(parts)
         if not self.recomputing:
             return super().forward(x)
         # GCP runs this layer a second time in the backward pass: same output, but the running averages and

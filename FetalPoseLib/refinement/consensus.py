@@ -18,17 +18,20 @@ import torch
 from torch import Tensor
 
 from FetalPoseLib.body.fetal_frame import FetalFrame
+from FetalPoseLib.body.skeleton import load_skeleton
+from FetalPoseLib.detection.detector import Detector, View
 from FetalPoseLib.refinement.pose_reader import PoseReader
 from FetalPoseLib.volume.axis_turns import MIRROR, AxisTurn
 from FetalPoseLib.volume.grid import Grid
+from FetalPoseLib.volume.resampling import sample
 
-#: SD of the frames that are looked from: degrees, body units, log of size. Half of what the network learnt to bear.
-ELSEWHERE = (6.0, 0.03, 0.04)
+#: Standard deviation of the frames of further looks: degrees, body units, log of size. Half of that in training.
+LOOK_SD = (6.0, 0.03, 0.04)
 
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
-    """After ``iteration`` further looks: ``points`` (16, 3) RAS mm, NaN where unseen; ``confidence`` (16,)."""
+    """After ``iteration`` further looks: ``points`` (16, 3) RAS mm, NaN where not visible; ``confidence`` (16,)."""
 
     iteration: int
     points: np.ndarray
@@ -46,25 +49,25 @@ class Consensus:
     grid : where the heatmaps lie in the world.
     reader : how a pose is read from heatmaps.
     iterations : further looks; 0 reads the first one only, jointly.
-    fixed : landmark index (0-based) to (3,) RAS mm, points a person has placed, see `PoseReader.read`.
+    placed : landmark index (0-based) to (3,) RAS mm, points a person has placed, see `PoseReader.read`.
 
     Raises
     ------
     ValueError
-        A fixed point is not finite, or ``iterations`` is negative.
+        A placed point is not finite, or ``iterations`` is negative.
     """
 
     look: Callable[[int], Tensor]
     grid: Grid
     reader: PoseReader
     iterations: int = 1
-    fixed: Mapping[int, np.ndarray] = field(default_factory=dict)
+    placed: Mapping[int, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self):
         if self.iterations < 0:
             raise ValueError(f"iterations is {self.iterations}; at least 0")
-        if not np.isfinite([point for point in self.fixed.values()]).all():
-            raise ValueError(f"a fixed point must be finite: {dict(self.fixed)}")
+        if not np.isfinite([point for point in self.placed.values()]).all():
+            raise ValueError(f"a placed point must be finite: {dict(self.placed)}")
 
     def run(self, heatmaps: Tensor) -> Iterator[Agreement]:
         """Yield `iterations` + 1 agreements, the first on the first look's heatmaps (16, nz, ny, nx) alone."""
@@ -72,7 +75,7 @@ class Consensus:
         for iteration in range(self.iterations + 1):
             if iteration:
                 total += self.look(iteration)
-            yield Agreement(iteration, *self.reader.read(total / (iteration + 1), self.grid, self.fixed))
+            yield Agreement(iteration, *self.reader.read(total / (iteration + 1), self.grid, self.placed))
 
 
 def frame_of_look(frame: FetalFrame, number: int) -> tuple[FetalFrame, AxisTurn]:
@@ -80,15 +83,25 @@ def frame_of_look(frame: FetalFrame, number: int) -> tuple[FetalFrame, AxisTurn]
     turn = MIRROR if number % 2 else AxisTurn()
     if number == 1:
         return frame, turn
-    degrees, shift, scale = ELSEWHERE
+    degrees, shift, scale = LOOK_SD
     rng = np.random.default_rng(number)  # the same looks every time
     return frame.disturbed(rng, rotation_deg=degrees, shift=shift, scale=scale), turn
 
 
-def heatmaps_turned(heatmaps: Callable[[Tensor], Tensor], image: Tensor, turn: AxisTurn, mirror: np.ndarray) -> Tensor:
+def heatmaps_turned(heatmaps: Callable[[Tensor], Tensor], image: Tensor, turn: AxisTurn) -> Tensor:
     """What a network marks in the turned image, turned back, with the names of a mirrored body's sides put right.
 
     The image's sides must be multiples of the network's input stride, so that its heatmaps' voxels fall in place.
     """
     found = turn.undo(heatmaps(turn.apply(image)))
-    return found[torch.as_tensor(mirror.copy(), device=found.device)] if turn.mirrors else found
+    return found[torch.as_tensor(load_skeleton().mirror.copy(), device=found.device)] if turn.mirrors else found
+
+
+def further_look(detector: Detector, view: View, number: int) -> Tensor:
+    """The heatmaps (16, nz, ny, nx) of further look ``number`` (1 is the mirror image), on the grid of the view's."""
+    network = detector.main
+    frame, turn = frame_of_look(view.own_frame or view.frame, number)
+    box = network.spec.box(frame)
+    found = heatmaps_turned(network.heatmaps, view.scan.on(box), turn)
+    there, here = network.heatmap_grid(box), network.heatmap_grid(view.grid)
+    return torch.stack([sample(heatmap, there, here) for heatmap in found])

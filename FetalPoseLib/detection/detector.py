@@ -1,0 +1,257 @@
+"""The trained networks of a model, and how a volume is looked at with them.
+
+Pass 1 finds the fetus's own frame in the whole volume (`locate`, and `search` where that leaves a doubt); pass 2 looks
+closely at the fetus in that frame, twice, the second time in the frame that its own landmarks give. A model of one
+network, the paper's, sees the whole volume at once.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Generator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+
+from FetalPoseLib.body.fetal_frame import FetalFrame
+from FetalPoseLib.detection.locate import Reading, coarse_frames, distinct, read_frames
+from FetalPoseLib.detection.search import (
+    FrameSearch,
+    Judged,
+    SearchOptions,
+    SearchStep,
+    bright_middle,
+    rounds_of_frames,
+    starts,
+)
+from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.network.heatmaps import decode
+from FetalPoseLib.network.precision import autocast
+from FetalPoseLib.network.task_spec import TaskSpec
+from FetalPoseLib.network.unet import LandmarkNet, set_normalisation
+from FetalPoseLib.volume.grid import Grid, Volume, canonical_grid
+from FetalPoseLib.volume.resampling import normalise_intensity, resample, sample
+
+LEAST_SIDE_MM = 30.0  # a fetus of 10 weeks lies in a sac of about this width
+FIRST_READINGS = 3  # of the frame, that pass 2 judges before a search
+LEAST_CONFIDENCE = 0.08  # from which a landmark counts as visible
+MAIN_NETWORKS = ("detect", "whole")  # those that mark the 16 landmarks; a model has one of them
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedNetwork:
+    """One trained network, its task, and whether it computes in bfloat16."""
+
+    net: LandmarkNet
+    spec: TaskSpec
+    bfloat16: bool
+
+    @classmethod
+    def build(cls, name: str, state: dict, header: dict, device: torch.device, bfloat16: bool) -> TrainedNetwork:
+        """One of a model's networks, from the part of the state whose keys begin with its name."""
+        net, spec, prefix = LandmarkNet.from_config(header["network"]), TaskSpec.from_header(header["task"]), f"{name}."
+        own = {key.removeprefix(prefix): value.float() for key, value in state.items() if key.startswith(prefix)}
+        net.load_state_dict(own)
+        set_normalisation(net, spec.normalisation)
+        return cls(net.eval().to(device, memory_format=torch.channels_last_3d), spec, bfloat16)
+
+    def heatmap_grid(self, grid: Grid) -> Grid:
+        """Where the heatmaps of an input on ``grid`` lie."""
+        return grid.coarsened(self.net.input_stride)
+
+    def heatmaps(self, image: torch.Tensor) -> torch.Tensor:
+        """Heatmaps (C, nz, ny, nx) of one input (nz, ny, nx)."""
+        return self.heatmaps_of_batch(image[None])[0]
+
+    @torch.inference_mode()
+    def heatmaps_of_batch(self, images: torch.Tensor) -> torch.Tensor:
+        """Heatmaps (N, C, nz, ny, nx) of inputs (N, nz, ny, nx)."""
+        with autocast(images.device, self.bfloat16):
+            return self.net(images[:, None]).float()
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """A volume on the canonical grid: ``image`` (nz, ny, nx), normalised, exactly 0 outside the sector."""
+
+    image: torch.Tensor
+    grid: Grid
+
+    def on(self, grid: Grid) -> torch.Tensor:
+        """The scan read on another grid."""
+        return sample(self.image, self.grid, grid)
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One look of the network: its input on ``grid``, its heatmaps, and the pose read from them.
+
+    ``points`` (16, 3) RAS mm; ``confidence`` (16,); ``frame`` is where it looked from, None where it saw the whole
+    ``scan`` at once.
+    """
+
+    image: torch.Tensor
+    grid: Grid
+    heatmaps: torch.Tensor
+    points: np.ndarray
+    confidence: np.ndarray
+    scan: Scan
+    frame: FetalFrame | None = None
+
+    @property
+    def certainty(self) -> float:
+        """Mean confidence of the landmarks: pass 2's own verdict on the frame."""
+        return float(self.confidence.mean())
+
+    @property
+    def own_frame(self) -> FetalFrame | None:
+        """The frame of the view's own landmarks, None where the trunk is not visible."""
+        return FetalFrame.find(self.points)
+
+    def visible(self, points: np.ndarray, confidence: np.ndarray) -> np.ndarray:
+        """The points (16, 3) with NaN for those that the network is unsure of or that lie outside what was scanned."""
+        voxels = np.nan_to_num(np.round(self.grid.to_voxel(points)), nan=-1).astype(int)
+        inside = ((voxels >= 0) & (voxels < self.grid.shape)).all(axis=1)
+        x, y, z = np.clip(voxels, 0, np.array(self.grid.shape) - 1).T
+        scanned = (self.image[z, y, x] != 0).cpu().numpy()
+        return np.where((inside & scanned & (confidence >= LEAST_CONFIDENCE))[:, None], points, np.nan)
+
+
+@dataclass(frozen=True, eq=False)
+class Detector:
+    """Looks at volumes with a model's networks.
+
+    Parameters
+    ----------
+    networks : by name: "locate", "orient" and "detect", or "whole" alone
+    device : where the volumes go
+    template : (5, 3) body units, `locate.mean_body` of the pose library; None for a model without pass 1
+    search : how far the search goes
+    """
+
+    networks: dict[str, TrainedNetwork]
+    device: torch.device
+    template: np.ndarray | None
+    search: SearchOptions = field(default_factory=SearchOptions)
+
+    @property
+    def main(self) -> TrainedNetwork:
+        """The network that marks the 16 landmarks."""
+        return next(self.networks[name] for name in MAIN_NETWORKS if name in self.networks)
+
+    @property
+    def two_passes(self) -> bool:
+        """Whether the fetus is located before it is looked at closely."""
+        return "locate" in self.networks
+
+    def with_main(self, *, spacing_mm: float | None, checkpointing: bool) -> Detector:
+        """The same networks, the main one reading another spacing (mm) or checkpointing its gradients."""
+        main, net = self.main, copy.copy(self.main.net)  # shares the weights
+        net.checkpointing = checkpointing
+        spec = main.spec if spacing_mm is None else replace(main.spec, spacing_mm=spacing_mm)
+        name = next(name for name, network in self.networks.items() if network is main)
+        return replace(self, networks={**self.networks, name: replace(main, net=net, spec=spec)})
+
+    def look(self, volume: Volume, frame: FetalFrame | None = None) -> Generator[SearchStep, None, View]:
+        """The generator's value is the view in which the pose is read and may be refined; ``frame`` replaces pass 1.
+
+        Yields a `SearchStep` after every forward pass of a search, if there is one. Close it to cancel.
+
+        Raises
+        ------
+        FetalPoseError
+            The volume is too small or holds no picture, or nothing in it looks like a fetus.
+        """
+        scan = self._scan(volume)
+        if not self.two_passes:
+            return self._view(self.main, scan, scan.image, scan.grid, self.main.heatmaps(scan.image))
+        if frame is not None:
+            return self._best_view([frame], scan)
+        located, grid = self._located(scan)
+        view = self._best_view(self.first_frames(scan, located, grid), scan)
+        if view is not None and view.certainty >= self.search.doubt:
+            return view
+        points = starts(located, grid, bright_middle(scan.image, scan.grid), self.search.peaks)
+        search = FrameSearch(lambda frames: self._oriented(frames, scan), lambda frames: self._judged(frames, scan),
+                             self.search)  # fmt: skip
+        known = [] if view is None else [_judged(view)]
+        best = yield from search.run(rounds_of_frames(points, scan.grid, self.search), known)
+        if best is None:
+            raise FetalPoseError(
+                "No fetus found: nothing in the volume looks like a fetus in any orientation. Is the whole fetus in "
+                "the volume? Check the volume's spacing, or place the landmarks of the trunk and start from them."
+            )
+        return best.view
+
+    def first_frames(self, scan: Scan, located: torch.Tensor, grid: Grid) -> list[FetalFrame]:
+        """The first reading of pass 1: how the fetus is turned, seen from head and sacrum; likeliest first."""
+        frames = coarse_frames(located, grid)
+        readings = [reading for frame in frames for reading in self._oriented([frame], scan)[0]]
+        return [reading.frame for reading in distinct(readings, FIRST_READINGS)]
+
+    def _scan(self, volume: Volume) -> Scan:
+        spacing = self.main.spec.spacing_mm
+        grid = canonical_grid(volume, spacing)
+        extent = np.array(grid.shape) * spacing
+        if extent.min() < LEAST_SIDE_MM:
+            size = " x ".join(f"{side:.3g}" for side in extent)
+            raise FetalPoseError(
+                f"The volume measures {size} mm, and a fetus needs {LEAST_SIDE_MM:g} mm on every side. "
+                f"Correct its spacing, now {np.round(volume.grid.spacing, 4).tolist()} mm, or choose a larger volume."
+            )
+        return Scan(normalise_intensity(resample(volume, grid, device=self.device)), grid)
+
+    def _located(self, scan: Scan) -> tuple[torch.Tensor, Grid]:
+        """What *locate* marks in the whole volume: its heatmaps (5, nz, ny, nx) and their grid."""
+        locate = self.networks["locate"]
+        fine = Volume(scan.image.cpu().numpy(), scan.grid.affine)
+        coarse = canonical_grid(fine, locate.spec.spacing_mm)
+        return locate.heatmaps(resample(fine, coarse, device=self.device)).cpu(), locate.heatmap_grid(coarse)
+
+    def _oriented(self, frames: list[FetalFrame], scan: Scan) -> list[list[Reading]]:
+        """What *orient* reads from each of the frames, likeliest first; nothing where it sees no trunk."""
+        orient = self.networks["orient"]
+        boxes = [orient.spec.box(frame) for frame in frames]
+        heatmaps = orient.heatmaps_of_batch(torch.stack([scan.on(box) for box in boxes])).cpu()
+        return [
+            read_frames(found, orient.heatmap_grid(box), self.template)
+            for found, box in zip(heatmaps, boxes, strict=True)
+        ]
+
+    def _best_view(self, frames: list[FetalFrame], scan: Scan) -> View | None:
+        """The frame in which pass 2 recognises most, once more in the frame of its own landmarks; None of none.
+
+        The others are not looked at once one leaves no doubt.
+        """
+        views: list[View] = []
+        for frame in frames:
+            views += self._views([frame], scan)
+            if views[-1].certainty >= self.search.certain:
+                break
+        best = max(views, key=lambda view: view.certainty, default=None)
+        if best is None or best.own_frame is None:
+            return best
+        return max(best, *self._views([best.own_frame], scan), key=lambda view: view.certainty)
+
+    def _judged(self, frames: list[FetalFrame], scan: Scan) -> list[Judged]:
+        return [_judged(view) for view in self._views(frames, scan)]
+
+    def _views(self, frames: list[FetalFrame], scan: Scan) -> list[View]:
+        """What pass 2 sees from each of the frames."""
+        network = self.networks["detect"]
+        boxes = [network.spec.box(frame) for frame in frames]
+        images = torch.stack([scan.on(box) for box in boxes])
+        found = zip(frames, boxes, images, network.heatmaps_of_batch(images), strict=True)
+        return [self._view(network, scan, image, box, heatmaps, frame) for frame, box, image, heatmaps in found]
+
+    @staticmethod
+    def _view(
+        network: TrainedNetwork, scan: Scan, image, grid: Grid, heatmaps, frame: FetalFrame | None = None
+    ) -> View:
+        points, confidence = decode(heatmaps.cpu())
+        return View(image, grid, heatmaps, network.heatmap_grid(grid).to_world(points), confidence, scan, frame)
+
+
+def _judged(view: View) -> Judged:
+    return Judged(view.frame, view.certainty, view.own_frame, view)

@@ -1,0 +1,227 @@
+"""Search and verify: find the fetus's frame where the first reading of the volume leaves a doubt.
+
+The first reading follows the head and the sacrum that *locate* marks. In a volume with haze, or with the fetus in
+contact with the wall, one of the two is often wrong, and then no later step can recover. The search relies on one of
+them at a time. It assumes that a peak of the head, or a peak of the sacrum, is right, and tries body axes in all
+directions and several body sizes from there; *orient* looks along each. The middle of the bright tissue is a further
+start, which depends on no peak. The readings that fit a body best are looked at once more by *orient*, in the frame
+that they propose, and then judged by pass 2: the mean confidence of its landmarks is high in the right frame only. The
+search goes from few directions to many, and ends as soon as pass 2 is certain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from FetalPoseLib.body.fetal_frame import FetalFrame
+from FetalPoseLib.detection.locate import HEAD_TO_SACRUM, PEAK_DISTANCE, POINTS, Reading, axis_frame
+from FetalPoseLib.network.heatmaps import peaks
+from FetalPoseLib.volume.grid import Grid
+
+GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))  # radians; successive multiples never come near each other
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How far the search goes.
+
+    Attributes
+    ----------
+    doubt : mean confidence of pass 2 below which the first reading is in doubt and the search begins
+    certain : mean confidence of pass 2 from which a frame ends the search
+    directions : directions of the body axis from each start, spread evenly over the sphere
+    size_mm : size of the body unit, in mm, that every start is tried with
+    more_sizes_mm : sizes that the middle and the highest peaks are tried with, too, for small and for large bodies
+    peaks : highest peaks of the head, and of the sacrum, in *locate*'s heatmaps that looks start from
+    room : distance, in body units, that head and sacrum may lie outside the volume
+    closer : distinct readings that *orient* looks at again after each round, in their own frames, at the most
+    judged : distinct frames that pass 2 judges after each round at the most
+    batch : looks in one forward pass; the search can be cancelled between two of them
+    same_deg : degrees up to which two frames are the same if their places agree, too
+    same_shift : distance of the origins, in body units, up to which two frames are in the same place
+    """
+
+    doubt: float = 0.55
+    certain: float = 0.55
+    directions: int = 20
+    size_mm: float = 24.0
+    more_sizes_mm: tuple[float, ...] = (15.0, 36.0)
+    peaks: int = 2
+    room: float = 0.2
+    closer: int = 6
+    judged: int = 2
+    batch: int = 8
+    same_deg: float = 40.0
+    same_shift: float = 0.6
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """A frame and what pass 2 says of it.
+
+    Attributes
+    ----------
+    frame : where pass 2 looked from
+    certainty : mean confidence of the landmarks, 0 to 1
+    own_frame : the frame that these landmarks have; None if the trunk is not visible
+    view : whatever the caller needs to go on from here
+    """
+
+    frame: FetalFrame
+    certainty: float
+    own_frame: FetalFrame | None
+    view: Any
+
+
+@dataclass(frozen=True)
+class SearchStep:
+    """How far the search is: ``looks`` of ``total`` taken, and the best ``certainty`` so far (0 if there is none)."""
+
+    looks: int
+    total: int
+    certainty: float
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """A point (3,) RAS mm that the search takes for the "head", for the "sacrum", or for the "middle" between them."""
+
+    part: str
+    point: np.ndarray
+
+    def frame(self, direction: np.ndarray, size_mm: float, twist: float) -> FetalFrame:
+        """The frame whose body axis has this cranial direction (3,), with this body unit and twist (radians)."""
+        reach = size_mm * HEAD_TO_SACRUM * direction
+        sacrum = self.point - {"head": 1.0, "middle": 0.5, "sacrum": 0.0}[self.part] * reach
+        return axis_frame(sacrum + reach, sacrum, twist)
+
+
+def starts(heatmaps, grid: Grid, middle: np.ndarray, count: int) -> list[list[Start]]:
+    """The points to search from, by round: ``middle`` (3,), then the highest peaks of head and sacrum, then the next.
+
+    The peaks are the ``count`` highest of each in *locate*'s heatmaps (5, nz, ny, nx) on ``grid``.
+    """
+    rounds = [[Start("middle", middle)], *([] for _ in range(count))]
+    for part in ("head", "sacrum"):
+        points, _ = peaks(heatmaps[POINTS.index(part)], count, PEAK_DISTANCE)
+        for peak, point in enumerate(grid.to_world(points), start=1):
+            rounds[peak].append(Start(part, point))
+    return [found for found in rounds if found]
+
+
+def bright_middle(image, grid: Grid) -> np.ndarray:
+    """The centre (3,) RAS mm of the brighter half of the scanned voxels; ``image`` (nz, ny, nx) is 0 outside."""
+    values = image[image != 0]
+    bright = ((image > values.median()) & (image != 0)).nonzero().double().mean(dim=0)
+    return grid.to_world(bright.flip(0).cpu().numpy())
+
+
+def sphere_directions(count: int) -> np.ndarray:
+    """Unit vectors (count, 3), spread evenly over the sphere on a spiral (Gonzalez, Math. Geosci. 42, 2010)."""
+    z = 1 - (2 * np.arange(count) + 1) / count
+    angle = GOLDEN_ANGLE * np.arange(count)
+    return np.stack([np.sqrt(1 - z**2) * np.cos(angle), np.sqrt(1 - z**2) * np.sin(angle), z], axis=1)
+
+
+def rounds_of_frames(starts: list[list[Start]], volume: Grid, options: SearchOptions) -> list[list[FetalFrame]]:
+    """The frames that *orient* looks from, by round; none whose head or sacrum would lie outside the volume."""
+    small, *larger = options.more_sizes_mm
+    middle, first, *others = [*starts, [], []][: max(len(starts), 2)]
+    plan = [
+        product(middle, [options.size_mm]),
+        product(first, [options.size_mm, small]),
+        product([*middle, *first[:1]], [small, *larger]),
+        *(product(found, [options.size_mm]) for found in others),
+    ]
+    directions = sphere_directions(options.directions)
+    rounds = []
+    for looks in plan:
+        frames = [
+            start.frame(direction, size, number * GOLDEN_ANGLE)
+            for start, size in looks
+            for number, direction in enumerate(directions)
+        ]
+        rounds.append([frame for frame in frames if _within(frame, volume, options.room)])
+    return [frames for frames in rounds if frames]
+
+
+def _within(frame: FetalFrame, volume: Grid, room: float) -> bool:
+    reach = HEAD_TO_SACRUM / 2
+    ends = volume.to_voxel(frame.to_world([[0.0, 0.0, reach], [0.0, 0.0, -reach]]))
+    outside = np.maximum(-ends, ends - (np.array(volume.shape) - 1)) * volume.spacing
+    return bool((outside <= room * frame.size).all())
+
+
+@dataclass(frozen=True, eq=False)
+class FrameSearch:
+    """The search of one volume.
+
+    Parameters
+    ----------
+    look : callable
+        From N frames to N lists of readings by *orient*, best first; an empty list where it sees no trunk.
+    judge : callable
+        From N frames to N `Judged`.
+    """
+
+    look: Callable[[list[FetalFrame]], list[list[Reading]]]
+    judge: Callable[[list[FetalFrame]], list[Judged]]
+    options: SearchOptions = SearchOptions()
+
+    def run(self, rounds: list[list[FetalFrame]], known: list[Judged]) -> Generator[SearchStep, None, Judged | None]:
+        """Yield a `SearchStep` after every forward pass; the generator's value is the best frame, None without any.
+
+        ``known`` are frames that pass 2 has judged before; they are not judged again, and the best of them may win.
+        Close the generator to cancel.
+        """
+        judged, coarse, fine, looks = list(known), [], [], 0
+        proposed = []  # frames that *orient* has looked from again
+        tried = [frame for one in known for frame in (one.frame, one.own_frame) if frame is not None]
+        total = sum(map(len, rounds))
+        for frames in rounds:
+            for batch in _batches(frames, self.options.batch):
+                coarse += [reading for found in self.look(batch) for reading in found]
+                looks += len(batch)
+                yield SearchStep(looks, total, _certainty(judged))
+            for batch in _batches(self._best(coarse, [*tried, *proposed], self.options.closer), self.options.batch):
+                fine += [reading for found in self.look(batch) for reading in found]
+                proposed += batch
+                yield SearchStep(looks, total, _certainty(judged))
+            for batch in _batches(self._best(fine, tried, self.options.judged), self.options.batch):
+                first = self.judge(batch)
+                yield SearchStep(looks, total, _certainty(judged + first))
+                own = [one.own_frame for one in first if one.own_frame is not None]
+                judged += first + (self.judge(own) if own else [])
+                tried += batch + own
+                yield SearchStep(looks, total, _certainty(judged))
+            if _certainty(judged) >= self.options.certain:
+                break
+        return max(judged, key=lambda one: one.certainty, default=None)
+
+    def _best(self, readings: list[Reading], known: list[FetalFrame], count: int) -> list[FetalFrame]:
+        """The best readings' frames that differ from one another and from all known ones, best first."""
+        new = []
+        for reading in sorted(readings, key=lambda r: -r.score):
+            if len(new) == count:
+                break
+            if not any(self._same(reading.frame, frame) for frame in [*known, *new]):
+                new.append(reading.frame)
+        return new
+
+    def _same(self, one: FetalFrame, other: FetalFrame) -> bool:
+        apart = np.linalg.norm(one.origin - other.origin) / min(one.size, other.size)
+        return one.angle_to(other) <= self.options.same_deg and apart <= self.options.same_shift
+
+
+def _certainty(judged: list[Judged]) -> float:
+    return max((one.certainty for one in judged), default=0.0)
+
+
+def _batches(frames: list[FetalFrame], size: int) -> Iterator[list[FetalFrame]]:
+    for first in range(0, len(frames), size):
+        yield frames[first : first + size]
