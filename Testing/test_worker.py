@@ -230,7 +230,7 @@ def test_placed_points_stay_from_the_first_pose_on(client, detect, volume):
 
 
 def test_a_start_says_where_the_fetus_lies(client, folder, detect, volume):
-    nets = {"locate": network(5, bias=-5), "orient": network(5), "detect": network(16)}  # pass 1 is blind
+    nets = {"locate": network(5, bias=-5), "orient": network(5, bias=-5), "detect": network(16)}  # pass 1 is blind
     box = {"lower": [-1.0, -1.0, -1.0], "upper": [1.0, 1.0, 1.5], "voxels_per_size": 12}
     task = {"spacing_mm": 2.0, "sigma": 1.5, **box}
     path = write_model(folder / "two.safetensors", nets, {name: {"task": name, **task} for name in nets})
