@@ -8,9 +8,8 @@ from scipy.special import ive
 from FetalPoseLib.geometry import FWHM
 from FetalPoseLib.simulation.banded import toeplitz
 from FetalPoseLib.simulation.probe import Probe
-from FetalPoseLib.simulation.settings import Settings
+from FetalPoseLib.simulation.settings import HEADROOM, Settings
 
-HEADROOM = 25.0  # dB between the mean speckle of reference tissue and white, at gain 0
 NATIVE_SPACING = 0.5  # mm: voxels as machines store them
 # voxels^2: the blur of reading a 0.5 mm volume trilinearly. t (1 - t) is 1/6 on average and 1/4 halfway between voxels;
 # 1/4 matches the downsampled volumes best, aligned and oblique, because it makes up for coarse lines as well.
@@ -24,6 +23,12 @@ def compress(envelope: torch.Tensor, settings: Settings) -> torch.Tensor:
     grey = decibel.add_(settings.gain - HEADROOM).div_(settings.dynamic_range).add_(1).clamp_(0, 1)
     if settings.gamma != 1:
         grey = grey.pow_(settings.gamma)
+    if settings.reject:
+        grey = torch.where(grey < settings.reject, 0, grey)
+    if settings.contrast:
+        grey.lerp_(grey.square() * (3 - 2 * grey), settings.contrast)
+    if settings.floor:
+        grey = grey.mul_(1 - settings.floor).add_(settings.floor)
     for axis in range(3 if settings.smoothing > 0 else 0):
         grey = _three_taps(grey, axis, settings.smoothing)
     return grey
@@ -37,6 +42,17 @@ def _three_taps(image, axis, weight):
     return out
 
 
+def reduce_speckle(image: torch.Tensor, probe: Probe, settings: Settings) -> torch.Tensor:
+    """The scanner's adaptive filter on grey levels (R, E, L): smooth where the grey varies no more than speckle does,
+    unchanged where it varies much more (Lee, IEEE Trans Pattern Anal Mach Intell 1980;2:165-168)."""
+    if not settings.reduction:
+        return image
+    mean = _blur(image, probe, settings.reduction_width)
+    variance = (_blur(image.square(), probe, settings.reduction_width) - mean.square()).clamp_(min=1e-6)
+    kept = (1 - variance[::4, ::2, ::2].median() / variance).clamp_(min=0)  # most of a volume is speckle
+    return mean.lerp(image, 1 - settings.reduction * (1 - kept))
+
+
 def prefilter(image: torch.Tensor, probe: Probe, spacing: float) -> torch.Tensor:
     """Anti-aliasing for voxels above 0.5 mm, applied to the samples (R, E, L) along lines, frames and depth.
 
@@ -44,8 +60,13 @@ def prefilter(image: torch.Tensor, probe: Probe, spacing: float) -> torch.Tensor
     reading loses."""
     if spacing <= NATIVE_SPACING:
         return image
+    return _blur(image, probe, _antialias_sigma(spacing))
+
+
+def _blur(image, probe, width):
+    """Samples (R, E, L) blurred by a Gaussian of standard deviation `width` mm along lines, frames and depth."""
     r, phi, theta = (axis.to(image.device) for axis in (probe.depths(), probe.phis(), probe.thetas()))
-    sigma = torch.full_like(r, _antialias_sigma(spacing))
+    sigma = torch.full_like(r, width)
     image = torch.bmm(image, _blur_matrix(theta, sigma / (probe.curvature + r)).transpose(1, 2))
     image = torch.bmm(_blur_matrix(phi, sigma / (probe.pivot + r)), image)
     return (_blur_matrix(r, sigma[:1])[0] @ image.flatten(1)).view_as(image)

@@ -20,7 +20,7 @@ LANDMARK_TOLERANCE = 0.01  # mm
 GREY_TOLERANCE = 0.05  # grey levels of 255; processors differ by 0.001, one decibel less of bone by 0.08
 PERCENTILE_TOLERANCE = 1.0  # a percentile of integers jumps by one
 #: The fixed subjects, by split.
-FROZEN = {split: count for split, (_, count) in SPLITS.items() if count is not None}
+FROZEN = {name: split.count for name, split in SPLITS.items() if split.count is not None and split.version == 1}
 
 
 def fingerprint(case: Case) -> dict:

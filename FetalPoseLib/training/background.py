@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 from FetalPoseLib.errors import FetalPoseError
@@ -71,19 +73,42 @@ class Simulation:
         return self.folder / f"{split}-{index:05d}.npz"
 
 
-def training_subjects(count: int) -> Subjects:
-    """The first ``count`` subjects to train on: the 100 of Sim-152's training split, then fresh ones without end."""
+#: Of this many training subjects of version 2, one holds no fetus.
+ABSENT_EVERY = 12
+
+
+def training_subjects(count: int, version: int = 1, without: Mapping[str, str] | None = None) -> Subjects:
+    """The first ``count`` subjects to train on: the 100 of Sim-152's training split, then fresh ones without end.
+
+    Parameters
+    ----------
+    version : of the simulator. In version 2 every twelfth subject holds no fetus.
+    without : factors to leave out, such as ``{"family": "endocavitary"}`` (see `simulation.scenario.Factors`); only in
+        version 2.
+    """
     from FetalPoseLib.simulation.datasets import SPLITS
 
-    train = SPLITS["train"][1]
-    return [("train", i) if i < train else ("fresh", i - train) for i in range(count)]
+    if version == 1:
+        train = SPLITS["train"].count
+        return [("train", i) if i < train else ("fresh", i - train) for i in range(count)]
+    names = chain((("train2", i) for i in range(SPLITS["train2"].count)), (("fresh2", i) for i in itertools.count()))
+    absent = (("fresh-absent2", i) for i in itertools.count())
+    names, absent = _kept(names, without or {}), _kept(absent, without or {})
+    return [next(absent if k % ABSENT_EVERY == ABSENT_EVERY - 1 else names) for k in range(count)]
 
 
-def validation_subjects() -> Subjects:
+def _kept(subjects, without: Mapping[str, str]):
+    from FetalPoseLib.simulation.datasets import draw_scenario
+
+    return (s for s in subjects if not without or not draw_scenario(*s).factors.match(**without))
+
+
+def validation_subjects(version: int = 1) -> Subjects:
     """The 24 of Sim-152's validation split."""
     from FetalPoseLib.simulation.datasets import SPLITS
 
-    return [("validation", i) for i in range(SPLITS["validation"][1])]
+    name = {1: "validation", 2: "validation2"}[version]
+    return [(name, i) for i in range(SPLITS[name].count)]
 
 
 def _work(folder: Path, subjects: Subjects, spacing: float, device: str) -> None:

@@ -1,0 +1,133 @@
+"""Where the fetus lies against the wall or the placenta: over part of its back, head, side, front or rump.
+
+In all real first-trimester volumes that were looked at, the fetus touches or lies on something. A wall is a cup of
+tissue that cuts the sac where it touches the fetus; the fetus is painted over it, so that it is pressed into the cup.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from FetalPoseLib.simulation.anatomy import skin_shapes
+from FetalPoseLib.simulation.implicit import Canvas, Capsule
+from FetalPoseLib.simulation.kinematics import Body
+
+#: place: (the part of `Body` whose frame is meant, direction in it: right, anterior, cranial)
+PLACES = {
+    "back": ("thorax", (0, -1, 0)),
+    "occiput": ("head", (0, -0.8, 0.6)),
+    "crown": ("head", (0, 0, 1)),
+    "rump": ("pelvis", (0, -0.5, -0.9)),
+    "right": ("thorax", (1, 0, 0)),
+    "left": ("thorax", (-1, 0, 0)),
+    "front": ("thorax", (0, 1, 0)),
+}
+CHANCES = {"back": 0.36, "occiput": 0.14, "crown": 0.12, "rump": 0.08, "right": 0.1, "left": 0.1, "front": 0.1}
+
+
+@dataclass(frozen=True)
+class Touch:
+    """One contact: at ``place``, tilted by ``tilt`` (3,), ``press`` (of half the trunk's width) deep, in a cup of
+    radius ``cup`` (of the crown-rump length)."""
+
+    place: str
+    tilt: tuple[float, float, float]
+    press: float
+    cup: float
+
+    @classmethod
+    def random(cls, rng: np.random.Generator, place: str) -> Touch:
+        return cls(place, tuple(rng.normal(0, 0.3, 3).tolist()), rng.uniform(0.04, 0.45), rng.uniform(0.5, 2.0))
+
+
+@dataclass(frozen=True)
+class Contact:
+    """All contacts; none is a fetus that floats freely.
+
+    room: fluid (mm) that the fetus keeps where it touches nothing. on_placenta: whether the first contact is with it.
+    """
+
+    touches: tuple[Touch, ...] = ()
+    room: float = 3.0
+    on_placenta: bool = False
+
+    @classmethod
+    def random(cls, rng: np.random.Generator) -> Contact:
+        """Four of five fetuses touch something, half of these in more than one place."""
+        count = int(rng.choice([0, 1, 2, 3], p=[0.2, 0.4, 0.28, 0.12]))
+        places = rng.choice(list(CHANCES), size=count, replace=False, p=list(CHANCES.values()))
+        touches = tuple(Touch.random(rng, str(place)) for place in places)
+        return cls(touches, room=rng.uniform(0.5, 4.0), on_placenta=bool(touches and rng.random() < 0.5))
+
+    @property
+    def name(self) -> str:
+        """The first contact's place, or "floating"."""
+        return self.touches[0].place if self.touches else "floating"
+
+
+@dataclass(frozen=True)
+class Wall:
+    """A cup of tissue: fluid lies where `distance` is negative. ``point`` (3,) mm is its lowest, ``normal`` outward."""
+
+    point: np.ndarray
+    normal: np.ndarray
+    radius: float
+
+    def distance(self, points: torch.Tensor) -> torch.Tensor:
+        offset = points - torch.as_tensor(self.point, dtype=torch.float32, device=points.device)
+        along = offset @ torch.as_tensor(self.normal, dtype=torch.float32, device=points.device)
+        across = offset.square().sum(dim=-1) - along.square()
+        return along + self.radius - (self.radius**2 - across).clamp(min=0.0).sqrt()
+
+
+def support(shapes, direction: np.ndarray) -> tuple[float, np.ndarray]:
+    """How far (mm) ``shapes`` reach along a unit vector (3,), and the point that does."""
+    best, where = -np.inf, None
+    for shape in shapes:
+        if isinstance(shape, Capsule):
+            ends = ((shape.start, shape.radius), (shape.end, shape.radius if shape.end_radius is None
+                                                  else shape.end_radius))
+            reached = [np.asarray(end) + radius * direction for end, radius in ends]
+        else:
+            axes = shape.rotation * shape.radii
+            length = np.linalg.norm(axes.T @ direction)
+            reached = [shape.centre + axes @ (axes.T @ direction) / max(length, 1e-9)]
+        for point in reached:
+            if point @ direction > best:
+                best, where = float(point @ direction), point
+    return best, where
+
+
+def walls(body: Body, contact: Contact) -> list[Wall]:
+    """The cups that touch a body, in world coordinates."""
+    shapes = skin_shapes(body)
+    trunk = shapes[: -(len(body.bones) + 4)]  # head, trunk and neck come first; bones, shoulders and buttocks last
+    found = []
+    for touch in contact.touches:
+        part, direction = PLACES[touch.place]
+        normal = getattr(body, part) @ (np.array(direction, dtype=float) + touch.tilt)
+        normal /= np.linalg.norm(normal)
+        reach, point = support(shapes[:4] if part == "head" else trunk, normal)
+        press = touch.press * 0.5 * body.biometry.trunk_width
+        farthest = support(shapes, normal)[0]  # a limb may be pressed in, but not vanish
+        level = max(reach - press, farthest - press - 0.06 * body.biometry.crl)
+        found.append(Wall(point - (reach - level) * normal, normal, touch.cup * body.biometry.crl))
+    return found
+
+
+def cut(distance: torch.Tensor, points: torch.Tensor, found: list[Wall], fillet: float = 3.0) -> torch.Tensor:
+    """The distance field of a cavity, cut by walls with a fillet (mm)."""
+    for wall in found:
+        other = wall.distance(points)
+        h = (fillet - (distance - other).abs()).clamp_min(0) / fillet
+        distance = torch.maximum(distance, other) + 0.25 * fillet * h * h
+    return distance
+
+
+def touching(canvas: Canvas, skin: torch.Tensor, cavity: torch.Tensor) -> float:
+    """Share of a body's skin that lies against tissue rather than fluid, from signed distances on a canvas."""
+    surface = skin.abs() < 0.5 * canvas.spacing
+    return float((cavity[surface] > -0.5).float().mean())
