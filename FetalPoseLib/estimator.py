@@ -17,21 +17,22 @@ import numpy as np
 import torch
 
 from FetalPoseLib import __version__
-from FetalPoseLib.consensus import Consensus, frame_of_look, heatmaps_turned
+from FetalPoseLib.body.fetal_frame import FetalFrame
+from FetalPoseLib.body.plausibility import CRL_RANGE, TRUNK_TO_CRL
+from FetalPoseLib.body.pose_library import PoseLibrary
+from FetalPoseLib.body.skeleton import load_skeleton
+from FetalPoseLib.detection.locate import coarse_frames, distinct, mean_body, read_frames
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.fetal_frame import FetalFrame
-from FetalPoseLib.geometry import Grid, Volume, canonical_grid, normalise_intensity, resample, sample
-from FetalPoseLib.heatmap import decode
-from FetalPoseLib.locator import coarse_frames, distinct, mean_body, read_frames
-from FetalPoseLib.network import LandmarkNet, set_normalisation
-from FetalPoseLib.pictorial import PoseReader
-from FetalPoseLib.plausibility import CRL_RANGE, TRUNK_TO_CRL
-from FetalPoseLib.pose_library import PoseLibrary
-from FetalPoseLib.precision import PRECISIONS, autocast, has_bfloat16
-from FetalPoseLib.refinement import HOLDING, PAPER, Refinement
+from FetalPoseLib.network.heatmaps import decode
+from FetalPoseLib.network.precision import PRECISIONS, autocast, has_bfloat16
+from FetalPoseLib.network.unet import LandmarkNet, set_normalisation
+from FetalPoseLib.network.weights import open_model
+from FetalPoseLib.refinement.consensus import Consensus, frame_of_look, heatmaps_turned
+from FetalPoseLib.refinement.online_ssl import HOLDING, PAPER, Refinement
+from FetalPoseLib.refinement.pose_reader import PoseReader
 from FetalPoseLib.resources import resource_path
-from FetalPoseLib.skeleton import load_skeleton
-from FetalPoseLib.weights import open_model
+from FetalPoseLib.volume.grid import Grid, Volume, canonical_grid, grid_in_frame
+from FetalPoseLib.volume.resampling import normalise_intensity, resample, sample
 
 SMALLEST_SIDE = 30.0  # mm: a fetus of 10 weeks lies in a sac of about this width
 READINGS = 3  # of the frame, that pass 2 may have to judge
@@ -138,22 +139,34 @@ class Estimator:
     (16, 3)
     """
 
-    def __init__(self, model: str | Path = "fetal-frame", device: str = "auto", library: PoseLibrary | None = None,
-                 refinement: str | Mapping = "consensus", precision: str = "auto"):
+    def __init__(
+        self,
+        model: str | Path = "fetal-frame",
+        device: str = "auto",
+        library: PoseLibrary | None = None,
+        refinement: str | Mapping = "consensus",
+        precision: str = "auto",
+    ):
         self.device = _device(device)
         bfloat16 = _bfloat16(precision, self.device)
         state, self.metadata = open_model(model)
         self.name = str(model)
         self.networks = {
-            name: _build(name, state, about, self.device, bfloat16)
-            for name, about in self.metadata["networks"].items()
+            name: _build(name, state, about, self.device, bfloat16) for name, about in self.metadata["networks"].items()
         }
         self.library = PoseLibrary.load(resource_path("pose_library.npz")) if library is None else library
         self.template = mean_body(self.library.poses) if "locate" in self.networks else None
         self.refinement = refinement_options(refinement)
 
-    def estimate(self, volume: Volume, *, iterations: int = 6, progress: Callable[[Progress], None] | None = None,
-                 fixed: Mapping[int, np.ndarray] | None = None, start: np.ndarray | None = None) -> Estimate:
+    def estimate(
+        self,
+        volume: Volume,
+        *,
+        iterations: int = 6,
+        progress: Callable[[Progress], None] | None = None,
+        fixed: Mapping[int, np.ndarray] | None = None,
+        start: np.ndarray | None = None,
+    ) -> Estimate:
         """Run to the end; ``progress`` is called with every `Progress`. Arguments and errors as for `run`."""
         steps = self.run(volume, iterations=iterations, fixed=fixed, start=start)
         while True:
@@ -164,8 +177,14 @@ class Estimator:
             if progress is not None:
                 progress(event)
 
-    def run(self, volume: Volume, *, iterations: int = 6, fixed: Mapping[int, np.ndarray] | None = None,
-            start: np.ndarray | None = None):
+    def run(
+        self,
+        volume: Volume,
+        *,
+        iterations: int = 6,
+        fixed: Mapping[int, np.ndarray] | None = None,
+        start: np.ndarray | None = None,
+    ):
         """Yield `Progress` after every stage and iteration; the generator's value is the `Estimate`. Close it to
         cancel.
 
@@ -349,7 +368,7 @@ def _certainty(view: _View) -> float:
 
 
 def _box(frame: FetalFrame, task: dict) -> Grid:
-    return frame.grid(task["lower"], task["upper"], task["voxels_per_size"])
+    return grid_in_frame(frame, task["lower"], task["upper"], task["voxels_per_size"])
 
 
 def _checked_grid(volume: Volume, spacing: float) -> Grid:

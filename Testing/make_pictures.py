@@ -31,7 +31,7 @@ def main(folder: Path) -> None:
     volume = sample_volume()
     bench.ui.inputSelector.setCurrentNode(volume)
     if is_trained():
-        from FetalPoseLib.worker_client import WorkerClient
+        from FetalPoseLib.worker.client import WorkerClient
         from FetalPoseModuleLib.logic import pythonExecutable, workerEnvironment
 
         bench.panel.logic.client = WorkerClient(pythonExecutable(), workerEnvironment())

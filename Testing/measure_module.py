@@ -31,7 +31,7 @@ def main(path: Path) -> None:
     application.load_module(ROOT / "FetalPose" / "FetalPose.py")
     from module_bench import Bench, sample_volume
 
-    from FetalPoseLib.worker_client import WorkerClient
+    from FetalPoseLib.worker.client import WorkerClient
     from FetalPoseModuleLib.logic import pythonExecutable, workerEnvironment
 
     bench = Bench(Path(tempfile.mkdtemp()))

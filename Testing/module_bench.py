@@ -11,10 +11,10 @@ import slicer.util
 
 from FetalPose import FetalPoseLogic, FetalPoseWidget
 from FetalPoseLib import scene as mrml
-from FetalPoseLib.measurements import segment_lengths
+from FetalPoseLib.body.measurements import segment_lengths
+from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.resources import resource_path
-from FetalPoseLib.skeleton import load_skeleton
-from FetalPoseLib.worker_client import WorkerClient, rows_of_points
+from FetalPoseLib.worker.client import WorkerClient, rows_of_points
 from FetalPoseModuleLib.logic import pythonExecutable
 from FetalPoseModuleLib.sampledata import loadSample
 

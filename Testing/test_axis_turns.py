@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from FetalPoseLib.axis_turns import MIRROR, AxisTurn
-from FetalPoseLib.consensus import heatmaps_turned
+from FetalPoseLib.refinement.consensus import heatmaps_turned
+from FetalPoseLib.volume.axis_turns import MIRROR, AxisTurn
 
 AXIS_TURNS = AxisTurn.all()
 SHAPE = (7, 5, 4)  # (nx, ny, nz), no two alike

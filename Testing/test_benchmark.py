@@ -13,13 +13,13 @@ from FetalPoseLib.benchmark.cases import open_case
 from FetalPoseLib.benchmark.observed import Observed, as_points, as_rows, trace
 from FetalPoseLib.benchmark.records import Records, read_records
 from FetalPoseLib.benchmark.report import origin
+from FetalPoseLib.body.pose_library import PoseLibrary
+from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.cli import main
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.estimator import REFINEMENTS
-from FetalPoseLib.geometry import Volume
-from FetalPoseLib.pose_library import PoseLibrary
 from FetalPoseLib.simulation.fingerprint import FROZEN
-from FetalPoseLib.skeleton import load_skeleton
+from FetalPoseLib.volume.grid import Volume
 
 SPACING = 4.0
 MM = np.array([1.0, 0.0, 0.0])

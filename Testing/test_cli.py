@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 from volume_files import picture, volume, write_dicom, write_nifti, write_nrrd
 
-from FetalPoseLib import __version__, weights
+from FetalPoseLib import __version__
 from FetalPoseLib import scene as mrml
+from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.cli import COMMANDS, main
 from FetalPoseLib.estimator import REFINEMENTS, Estimator
+from FetalPoseLib.network import weights
 from FetalPoseLib.simulation import datasets
-from FetalPoseLib.skeleton import load_skeleton
 
 SKELETON = load_skeleton()
 POINTS = np.random.default_rng(1).uniform(5, 20, (16, 3))

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from FetalPoseLib.axis_turns import MIRROR, AxisTurn
-from FetalPoseLib.consensus import ELSEWHERE, Consensus, frame_of_look
-from FetalPoseLib.fetal_frame import FetalFrame
-from FetalPoseLib.geometry import Grid
-from FetalPoseLib.heatmap import render
-from FetalPoseLib.pictorial import PoseReader
-from FetalPoseLib.pose_library import PoseLibrary
+from FetalPoseLib.body.fetal_frame import FetalFrame
+from FetalPoseLib.body.pose_library import PoseLibrary
+from FetalPoseLib.body.skeleton import load_skeleton
+from FetalPoseLib.network.heatmaps import render
+from FetalPoseLib.refinement.consensus import ELSEWHERE, Consensus, frame_of_look
+from FetalPoseLib.refinement.pose_reader import PoseReader
 from FetalPoseLib.resources import resource_path
-from FetalPoseLib.skeleton import load_skeleton
+from FetalPoseLib.volume.axis_turns import MIRROR, AxisTurn
+from FetalPoseLib.volume.grid import Grid
 
 SKELETON = load_skeleton()
 LIBRARY = PoseLibrary.load(resource_path("pose_library.npz"))

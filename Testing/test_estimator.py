@@ -10,13 +10,14 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from FetalPoseLib.body.pose_library import PoseLibrary
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.estimator import REFINEMENTS, Estimator, refinement_options
-from FetalPoseLib.geometry import Grid, Volume, canonical_grid, resample
-from FetalPoseLib.heatmap import render
-from FetalPoseLib.pose_library import PoseLibrary
+from FetalPoseLib.network.heatmaps import render
 from FetalPoseLib.resources import resource_path
 from FetalPoseLib.simulation.datasets import simulate
+from FetalPoseLib.volume.grid import Grid, Volume, canonical_grid
+from FetalPoseLib.volume.resampling import resample
 
 ORDERS = list(product(permutations(range(3)), product((1, -1), repeat=3)))
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from FetalPoseLib.body.fetal_frame import FetalFrame
+from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.fetal_frame import FetalFrame
-from FetalPoseLib.skeleton import load_skeleton
+from FetalPoseLib.volume.grid import grid_in_frame
 
 SKELETON = load_skeleton()
 BODY = np.array([  # x right, y anterior, z cranial, in mm: knees and wrists lie in front
@@ -82,7 +83,7 @@ def test_the_body_grid_covers_its_box(multiple):
     points, _, _ = turned(BODY, 7)
     frame = FetalFrame.from_landmarks(points)
     lower, upper = np.array([-0.9, -0.6, -1.2]), np.array([0.9, 1.0, 1.4])
-    grid = frame.grid(lower, upper, 40, multiple=multiple)
+    grid = grid_in_frame(frame, lower, upper, 40, multiple=multiple)
     assert all(n % multiple == 0 for n in grid.shape) and grid.shape[2] >= 104
     assert all(n < 40 * e + multiple for n, e in zip(grid.shape, upper - lower, strict=True))
     np.testing.assert_allclose(grid.spacing, frame.size / 40)

@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from FetalPoseLib.geometry import Grid
-from FetalPoseLib.heatmap import decode, peaks, render, render_mean
+from FetalPoseLib.network.heatmaps import decode, peaks, render, render_mean
+from FetalPoseLib.volume.grid import Grid
 
 SHAPE = (30, 24, 36)  # (nz, ny, nx), all different: an exchanged axis cannot hide
 

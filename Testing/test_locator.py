@@ -5,13 +5,13 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from FetalPoseLib.body.fetal_frame import FetalFrame
+from FetalPoseLib.detection.locate import POINTS, locator_points, mean_body, read_frames
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.fetal_frame import FetalFrame
-from FetalPoseLib.geometry import Grid
-from FetalPoseLib.heatmap import render
-from FetalPoseLib.locator import POINTS, locator_points, mean_body, read_frames
+from FetalPoseLib.network.heatmaps import render
 from FetalPoseLib.simulation.biometry import draw_biometry
 from FetalPoseLib.simulation.kinematics import move_body, pose_body
+from FetalPoseLib.volume.grid import Grid
 
 GRID = Grid((28, 26, 32), np.array([[4.0, 0, 0, -54], [0, 4.0, 0, -50], [0, 0, 4.0, -62], [0, 0, 0, 1]]))
 

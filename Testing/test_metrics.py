@@ -6,10 +6,10 @@ import json
 import numpy as np
 import pytest
 
+from FetalPoseLib.body.measurements import length_table, segment_lengths, write_csv
+from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.measurements import length_table, segment_lengths, write_csv
-from FetalPoseLib.metrics import auc, landmark_errors, pck, summary, wrong_side_limbs
-from FetalPoseLib.skeleton import load_skeleton
+from FetalPoseLib.evaluation.metrics import auc, landmark_errors, pck, summary, wrong_side_limbs
 
 SKELETON = load_skeleton()
 

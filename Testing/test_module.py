@@ -10,7 +10,7 @@ import vtk
 from volume_files import picture
 
 from FetalPoseLib import scene as mrml
-from FetalPoseLib.skeleton import load_skeleton
+from FetalPoseLib.body.skeleton import load_skeleton
 
 SKELETON = load_skeleton()
 

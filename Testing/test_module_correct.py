@@ -9,8 +9,8 @@ import pytest
 import slicer
 
 from FetalPoseLib import scene as mrml
-from FetalPoseLib.pose_library import PoseLibrary
-from FetalPoseLib.skeleton import load_skeleton
+from FetalPoseLib.body.pose_library import PoseLibrary
+from FetalPoseLib.body.skeleton import load_skeleton
 
 SKELETON = load_skeleton()
 

@@ -12,7 +12,7 @@ import pytest
 import slicer
 
 from FetalPoseLib import scene as mrml
-from FetalPoseLib.worker_client import WorkerClient
+from FetalPoseLib.worker.client import WorkerClient
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "FetalPose").rglob("*.py"))
@@ -24,8 +24,8 @@ def tiny_model(path: Path) -> Path:
     """A model of the paper's kind with random weights: it finds nothing, but all parts of it run."""
     import torch
 
-    from FetalPoseLib.network import LandmarkNet
-    from FetalPoseLib.weights import save_model
+    from FetalPoseLib.network.unet import LandmarkNet
+    from FetalPoseLib.network.weights import save_model
 
     torch.manual_seed(0)
     net = LandmarkNet(width=2, levels=2)

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from FetalPoseLib.benchmark import memory
-from FetalPoseLib.geometry import Grid
-from FetalPoseLib.heatmap import render
-from FetalPoseLib.loss import heatmap_loss, pair_loss
-from FetalPoseLib.network import BatchNorm, LandmarkNet, set_normalisation
-from FetalPoseLib.recurrent import SkeletonRNN
-from FetalPoseLib.skeleton import load_skeleton
+from FetalPoseLib.body.skeleton import load_skeleton
+from FetalPoseLib.network.heatmaps import render
+from FetalPoseLib.network.losses import heatmap_loss, pair_loss
+from FetalPoseLib.network.recurrent import SkeletonRNN
+from FetalPoseLib.network.unet import BatchNorm, LandmarkNet, set_normalisation
+from FetalPoseLib.volume.grid import Grid
 
 SKELETON = load_skeleton()
 SIDES = ("right", "left")

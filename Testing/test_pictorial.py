@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
+from FetalPoseLib.body.fetal_frame import FetalFrame
+from FetalPoseLib.body.pose_library import PoseLibrary
+from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.fetal_frame import FetalFrame
-from FetalPoseLib.geometry import Grid
-from FetalPoseLib.heatmap import decode, render
-from FetalPoseLib.pictorial import EVIDENCE, LEAST_SD, MOST_COST, SIZES, LengthPrior, PoseReader, choose
-from FetalPoseLib.pose_library import PoseLibrary
+from FetalPoseLib.network.heatmaps import decode, render
+from FetalPoseLib.refinement.pose_reader import EVIDENCE, LEAST_SD, MOST_COST, SIZES, LengthPrior, PoseReader, choose
 from FetalPoseLib.resources import resource_path
 from FetalPoseLib.simulation.datasets import draw_subject
-from FetalPoseLib.skeleton import load_skeleton
+from FetalPoseLib.volume.grid import Grid
 
 SKELETON = load_skeleton()
 LIBRARY = PoseLibrary.load(resource_path("pose_library.npz"))

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from FetalPoseLib.plausibility import crown_rump_length, doubts, exchange_sides
-from FetalPoseLib.pose_library import PoseLibrary
+from FetalPoseLib.body.plausibility import crown_rump_length, doubts, exchange_sides
+from FetalPoseLib.body.pose_library import PoseLibrary
+from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.resources import resource_path
-from FetalPoseLib.skeleton import load_skeleton
 
 SKELETON = load_skeleton()
 

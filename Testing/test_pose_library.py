@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from FetalPoseLib.body.pose_library import PoseLibrary
+from FetalPoseLib.body.registration import best_rotation
+from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.geometry import Grid
-from FetalPoseLib.heatmap import decode
-from FetalPoseLib.pose_library import PoseLibrary, best_rotation, label_proxy
-from FetalPoseLib.skeleton import load_skeleton
+from FetalPoseLib.network.heatmaps import decode
+from FetalPoseLib.refinement.online_ssl import label_proxy
+from FetalPoseLib.volume.grid import Grid
 
 SUBSET = list(load_skeleton().registration_subset)
 FREE = [i for i in range(16) if i not in SUBSET]
@@ -36,20 +38,22 @@ def test_a_moved_atlas_is_brought_back_exactly():
     poses = bodies(20)
     turn, shift = Rotation.random(random_state=5).as_matrix(), np.array([30.0, -200.0, 11.0])
     result = PoseLibrary(poses).register(poses[7] @ turn.T + shift)
-    np.testing.assert_allclose(result.rotation[7], turn, atol=1e-10)
-    np.testing.assert_allclose(result.translation[7], shift, atol=1e-8)
+    np.testing.assert_allclose(result.transforms.rotation[7], turn, atol=1e-10)
+    np.testing.assert_allclose(result.transforms.translation[7], shift, atol=1e-8)
     assert result.residual[7] < 1e-16 * 1e4 and np.argmin(result.residual) == 7
-    assert (result.scale == 1).all()
+    assert (result.transforms.scale == 1).all()
 
 
 def test_it_is_the_least_squares_solution_over_the_subset():
     poses, pose = bodies(50), bodies(1, seed=3)[0]
     result = PoseLibrary(poses).register(pose)
-    for atlas, rotation, translation in zip(poses, result.rotation, result.translation, strict=True):
+    for atlas, rotation, translation in zip(
+        poses, result.transforms.rotation, result.transforms.translation, strict=True
+    ):
         expected = kabsch(atlas[SUBSET], pose[SUBSET], np.ones(10))
         np.testing.assert_allclose(rotation, expected[0], atol=1e-7)
         np.testing.assert_allclose(translation, expected[1], atol=1e-4)
-    moved = np.einsum("aij,alj->ali", result.rotation, poses) + result.translation[:, None]
+    moved = np.einsum("aij,alj->ali", result.transforms.rotation, poses) + result.transforms.translation[:, None]
     np.testing.assert_allclose(result.aligned, moved, atol=1e-9)
     np.testing.assert_allclose(result.residual, ((moved - pose) ** 2).sum(axis=(1, 2)))  # Eq. 1: all sixteen
 
@@ -57,7 +61,7 @@ def test_it_is_the_least_squares_solution_over_the_subset():
 def test_reflections_are_excluded():
     poses = bodies(30)
     result = PoseLibrary(poses).register(poses[4] * [-1, 1, 1])
-    np.testing.assert_allclose(np.linalg.det(result.rotation), 1, atol=1e-12)
+    np.testing.assert_allclose(np.linalg.det(result.transforms.rotation), 1, atol=1e-12)
     assert result.residual[4] > 100  # a reflection would have made it 0
 
 
@@ -79,7 +83,7 @@ def test_flat_bodies_are_registered():
     flat[:, 1] = 0
     turn = Rotation.random(random_state=8).as_matrix()
     result = PoseLibrary(flat[None]).register(flat @ turn.T)
-    np.testing.assert_allclose(result.rotation[0], turn, atol=1e-9)
+    np.testing.assert_allclose(result.transforms.rotation[0], turn, atol=1e-9)
 
 
 def test_only_the_subset_steers_and_all_landmarks_score():
@@ -105,7 +109,7 @@ def test_weights_steer_the_transform():
     poses, pose, weights = bodies(3), bodies(1, seed=6)[0], np.random.default_rng(0).uniform(0.1, 1, 16)
     result = PoseLibrary(poses).register(pose, weights=weights)
     expected = kabsch(poses[1][SUBSET], pose[SUBSET], weights[SUBSET])
-    np.testing.assert_allclose(result.rotation[1], expected[0], atol=1e-7)
+    np.testing.assert_allclose(result.transforms.rotation[1], expected[0], atol=1e-7)
     spoilt = poses[0].copy()
     spoilt[SUBSET[3]] += 60
     weights[SUBSET[3]] = 0
@@ -118,10 +122,10 @@ def test_similarity_finds_the_scale():
     poses = bodies(4)
     turn = Rotation.random(random_state=2).as_matrix()
     result = PoseLibrary(poses).register(1.3 * poses[3] @ turn.T - 4, similarity=True)
-    assert result.scale[3] == pytest.approx(1.3) and result.residual[3] < 1e-10
-    np.testing.assert_allclose(result.rotation[3], turn, atol=1e-9)
+    assert result.transforms.scale[3] == pytest.approx(1.3) and result.residual[3] < 1e-10
+    np.testing.assert_allclose(result.transforms.rotation[3], turn, atol=1e-9)
     rigid = PoseLibrary(poses).register(1.3 * poses[3] @ turn.T - 4)
-    assert (rigid.scale == 1).all() and rigid.residual[3] > 100
+    assert (rigid.transforms.scale == 1).all() and rigid.residual[3] > 100
 
 
 def test_poses_that_leave_the_transform_open_are_refused():

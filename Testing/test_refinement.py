@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from FetalPoseLib import refinement
+from FetalPoseLib.body.pose_library import PoseLibrary
+from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.geometry import Grid
-from FetalPoseLib.heatmap import decode, render
-from FetalPoseLib.loss import heatmap_loss
-from FetalPoseLib.network import LandmarkNet, set_normalisation
-from FetalPoseLib.pose_library import PoseLibrary, label_proxy
-from FetalPoseLib.refinement import Refinement
-from FetalPoseLib.skeleton import load_skeleton
+from FetalPoseLib.network.heatmaps import decode, render
+from FetalPoseLib.network.losses import heatmap_loss
+from FetalPoseLib.network.unet import LandmarkNet, set_normalisation
+from FetalPoseLib.refinement import online_ssl as refinement
+from FetalPoseLib.refinement.online_ssl import Refinement, label_proxy
+from FetalPoseLib.volume.grid import Grid
 
 GRID = Grid((24, 26, 28), np.diag([2.5, 2.5, 2.5, 1.0]))
 SIGMA = 1.5
@@ -258,8 +258,17 @@ def test_too_few_landmarks_seen_end_the_loop_after_the_detection(body, library):
     assert np.isnan(only.points[2:]).all()
 
 
-@pytest.mark.parametrize("bad", [{"parameters": "encoder"}, {"weighting": "best"}, {"k": 0}, {"iterations": -1},
-                                 {"normalisation": "batch"}, {"fixed": {0: [np.nan, 0, 0]}}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"parameters": "encoder"},
+        {"weighting": "best"},
+        {"k": 0},
+        {"iterations": -1},
+        {"normalisation": "batch"},
+        {"fixed": {0: [np.nan, 0, 0]}},
+    ],
+)
 def test_bad_options_are_refused(body, library, bad):
     with pytest.raises(ValueError, match=next(iter(bad)).split("_")[0]):
         refine(PaintedNet((body, 0.8)), library, **bad)

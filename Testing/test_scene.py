@@ -19,9 +19,9 @@ from volume_files import (
 )
 
 from FetalPoseLib import scene as mrml
+from FetalPoseLib.body.measurements import segment_lengths
+from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.measurements import segment_lengths
-from FetalPoseLib.skeleton import load_skeleton
 
 SKELETON = load_skeleton()
 POINTS = np.random.default_rng(3).normal(0, 20, (16, 3))

@@ -10,8 +10,8 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from FetalPoseLib.fetal_frame import FetalFrame
-from FetalPoseLib.geometry import transform_points
+from FetalPoseLib.body.fetal_frame import FetalFrame
+from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.simulation import datasets, kinematics
 from FetalPoseLib.simulation.anatomy import (
     cord_insertion,
@@ -29,7 +29,7 @@ from FetalPoseLib.simulation.fingerprint import FROZEN, SPACING, differences, fi
 from FetalPoseLib.simulation.implicit import Canvas, Capsule, Ellipsoid
 from FetalPoseLib.simulation.kinematics import LIMITS, VERTEBRAE, limb_radius, move_body, pose_body, random_orientation
 from FetalPoseLib.simulation.tissue import TISSUES
-from FetalPoseLib.skeleton import load_skeleton
+from FetalPoseLib.volume.grid import transform_points
 
 RIGHT, ANTERIOR, CRANIAL = 0, 1, 2
 FLUID, LIVER, HEART, CARTILAGE, BONE = 1.52, 1.65, 1.66, 1.70, 3.20  # MRayl: impedance tells tissues apart
@@ -48,11 +48,20 @@ PUBLISHED = {
 }
 WEEKS = (11.0, 12.0, 13.0, 14.0)
 
-NEUTRAL_SPINE = {f"{part}_{angle}": LIMITS[f"{part}_{angle}"][2]
-                 for part in VERTEBRAE for angle in ("flexion", "bend", "twist")}
+NEUTRAL_SPINE = {
+    f"{part}_{angle}": LIMITS[f"{part}_{angle}"][2] for part in VERTEBRAE for angle in ("flexion", "bend", "twist")
+}
 #: Limbs stretched away from the trunk, so that nothing but the trunk is where the trunk is measured.
-SPREAD_LIMBS = {"shoulder_flexion": 0, "shoulder_abduction": 95, "shoulder_rotation": 0, "elbow_flexion": 10,
-                "hip_flexion": 20, "hip_abduction": 55, "hip_rotation": 0, "knee_flexion": 10}
+SPREAD_LIMBS = {
+    "shoulder_flexion": 0,
+    "shoulder_abduction": 95,
+    "shoulder_rotation": 0,
+    "elbow_flexion": 10,
+    "hip_flexion": 20,
+    "hip_abduction": 55,
+    "hip_rotation": 0,
+    "knee_flexion": 10,
+}
 FINGERPRINTED = (("train", 99), ("validation", 0), ("test", 0), ("test", 51), ("shifted", 23))
 
 
@@ -251,8 +260,12 @@ def test_crown_to_rump_is_the_crl_asked_for(bodies, posed):
 
 def test_segments_are_ossified_shafts_and_the_cartilage_at_both_ends(bodies):
     points = {name: index for index, name in enumerate(load_skeleton().landmarks)}
-    chains = {"humerus": ("shoulder", "elbow", "upper_arm"), "ulna": ("elbow", "wrist", "forearm"),
-              "femur": ("hip", "knee", "thigh"), "tibia": ("knee", "ankle", "shank")}
+    chains = {
+        "humerus": ("shoulder", "elbow", "upper_arm"),
+        "ulna": ("elbow", "wrist", "forearm"),
+        "femur": ("hip", "knee", "thigh"),
+        "tibia": ("knee", "ankle", "shank"),
+    }
     for body in bodies:
         assert 1.0 < body.biometry.epiphysis < 2.0
         for measure, (start, end, part) in chains.items():
@@ -389,8 +402,13 @@ def test_moving_a_body_keeps_it_right_handed(bodies):
         turn, shift = random_orientation(rng), rng.normal(0, 50, 3)
         moved = move_body(body, turn, shift)
         assert moved.landmarks == pytest.approx(body.landmarks @ turn.T + shift)
-        frames = [moved.head, moved.thorax, moved.pelvis, *(r for _, r in moved.vertebrae),
-                  *(bone.rotation for bone in moved.bones.values())]
+        frames = [
+            moved.head,
+            moved.thorax,
+            moved.pelvis,
+            *(r for _, r in moved.vertebrae),
+            *(bone.rotation for bone in moved.bones.values()),
+        ]
         assert np.linalg.det(frames) == pytest.approx(1)
         corners = [0, 1, 3, 7]  # head, shoulders and sacrum span a volume whose sign a reflection would change
         before, after = (np.linalg.det(b.landmarks[corners[1:]] - b.landmarks[corners[0]]) for b in (body, moved))
@@ -474,8 +492,10 @@ def test_orientation_is_uniform_over_all_rotations():
 
 def test_subjects_lie_any_way_round_to_the_probe(subjects):
     drawn = list(chain.from_iterable(subjects.values()))
-    for frames in (np.array([s.body.pelvis for s in drawn]),
-                   np.array([s.probe.pose[:3, :3].T @ s.body.pelvis for s in drawn])):
+    for frames in (
+        np.array([s.body.pelvis for s in drawn]),
+        np.array([s.probe.pose[:3, :3].T @ s.body.pelvis for s in drawn]),
+    ):
         assert np.abs(frames.mean(axis=0)).max() < 4 * 3**-0.5 / len(drawn) ** 0.5
     assert len({m.tobytes() for m in AXIS_ROTATIONS}) == 24
     assert np.linalg.det(AXIS_ROTATIONS) == pytest.approx(1)
@@ -508,9 +528,11 @@ def test_limbs_do_not_pass_through_trunk_and_head(bodies):
 
 def test_a_painted_shape_has_its_volume():
     turn = Rotation.from_euler("xyz", (20, 40, 60), degrees=True).as_matrix()
-    for shape, volume in ((Ellipsoid(np.array([1.0, 2, 3]), turn, np.array([4.0, 6, 8])), 4 / 3 * np.pi * 4 * 6 * 8),
-                          (Capsule(np.zeros(3), np.array([6.0, 8, 0]), 3.0), np.pi * 9 * 10 + 4 / 3 * np.pi * 27),
-                          (Capsule(np.zeros(3), np.array([0, 0, 10.0]), 3.0, 1.0), None)):
+    for shape, volume in (
+        (Ellipsoid(np.array([1.0, 2, 3]), turn, np.array([4.0, 6, 8])), 4 / 3 * np.pi * 4 * 6 * 8),
+        (Capsule(np.zeros(3), np.array([6.0, 8, 0]), 3.0), np.pi * 9 * 10 + 4 / 3 * np.pi * 27),
+        (Capsule(np.zeros(3), np.array([0, 0, 10.0]), 3.0, 1.0), None),
+    ):
         lower, upper = shape.bounds()
         canvas = Canvas(lower - 1, upper + 1, 0.5)
         canvas.paint(shape, TISSUES["bone"])
@@ -539,7 +561,11 @@ def test_the_fetus_floats_in_fluid_and_the_probe_is_outside(media):
 def test_no_two_fixed_subjects_are_the_same(subjects):
     drawn = list(chain.from_iterable(subjects.values())) + [draw_subject("fresh", index) for index in range(100)]
     assert {split: len(found) for split, found in subjects.items()} == {
-        "train": 100, "validation": 24, "test": 52, "shifted": 24}
+        "train": 100,
+        "validation": 24,
+        "test": 52,
+        "shifted": 24,
+    }
     assert len({subject.name for subject in drawn}) == len(drawn)
     assert len({astuple(subject.biometry) for subject in drawn}) == len(drawn)
     assert len({subject.body.landmarks.tobytes() for subject in drawn}) == len(drawn)
@@ -662,14 +688,18 @@ def _brighter(array):
     return np.where(array > 0, np.minimum(array.astype(int) + 1, 255), 0).astype(np.uint8)
 
 
-@pytest.mark.parametrize("change, word", [
-    (_brighter, "mean"),
-    (lambda array: array[:, :, ::-1], "octants"),
-    (lambda array: array[:, ::-1], "octants"),
-    (lambda array: array[::-1], "octants"),
-    (lambda array: array[:, :, 1:], "shape"),
-    (lambda array: np.where(array > 0, np.clip(1.05 * (array - 90.0) + 90, 1, 255), 0).astype(np.uint8), "std"),
-], ids=["one grey level", "mirrored in x", "mirrored in y", "mirrored in z", "cropped", "contrast"])
+@pytest.mark.parametrize(
+    "change, word",
+    [
+        (_brighter, "mean"),
+        (lambda array: array[:, :, ::-1], "octants"),
+        (lambda array: array[:, ::-1], "octants"),
+        (lambda array: array[::-1], "octants"),
+        (lambda array: array[:, :, 1:], "shape"),
+        (lambda array: np.where(array > 0, np.clip(1.05 * (array - 90.0) + 90, 1, 255), 0).astype(np.uint8), "std"),
+    ],
+    ids=["one grey level", "mirrored in x", "mirrored in y", "mirrored in z", "cropped", "contrast"],
+)
 def test_a_changed_volume_is_noticed(change, word, cases):
     case = cases["validation", 0]
     expected = fingerprint(case)

@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 
+from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.resources import resource_path
-from FetalPoseLib.skeleton import load_skeleton
 
 
 def written(tmp_path, change):

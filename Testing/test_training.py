@@ -11,18 +11,17 @@ import pytest
 import torch
 from volume_files import oblique_left_handed, write_nrrd
 
-from FetalPoseLib.axis_turns import AxisTurn
+from FetalPoseLib.body.fetal_frame import FetalFrame
+from FetalPoseLib.body.pose_library import PoseLibrary
+from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.cli import main
-from FetalPoseLib.compact import packed, unpacked
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.estimator import Estimator
-from FetalPoseLib.fetal_frame import FetalFrame
-from FetalPoseLib.geometry import Grid, Volume, transform_points
-from FetalPoseLib.network import LandmarkNet
-from FetalPoseLib.pose_library import PoseLibrary
+from FetalPoseLib.network.quantisation import packed, unpacked
+from FetalPoseLib.network.unet import LandmarkNet
+from FetalPoseLib.network.weights import open_model
 from FetalPoseLib.resources import resource_path
 from FetalPoseLib.simulation.datasets import draw_subject
-from FetalPoseLib.skeleton import load_skeleton
 from FetalPoseLib.training.adversarial import AdversarialTrainer
 from FetalPoseLib.training.background import Simulation, training_subjects
 from FetalPoseLib.training.detector import COMPARED, SHIPPED, Recipe, Trainer
@@ -32,7 +31,8 @@ from FetalPoseLib.training.library import SUBJECTS, bundled_library, library_of
 from FetalPoseLib.training.methods import METHODS, PairTrainer, begin_with
 from FetalPoseLib.training.pool import Pool, PoolCase, load_case, save_case
 from FetalPoseLib.training.tasks import _turn_axes, draw, make_task, mirror_body
-from FetalPoseLib.weights import open_model
+from FetalPoseLib.volume.axis_turns import AxisTurn
+from FetalPoseLib.volume.grid import Grid, Volume, transform_points
 
 SKELETON = load_skeleton()
 LANDMARKS = draw_subject("fresh", 1).body.landmarks
@@ -710,7 +710,7 @@ def test_a_failing_simulation_says_so(tmp_path):
 def test_freed_memory_is_kept():
     code = """
 import platform, torch
-from FetalPoseLib.memory import keep_freed_memory
+from FetalPoseLib.network.memory import keep_freed_memory
 def faults():
     import resource
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -6,11 +6,11 @@ import torch
 from scipy.interpolate import CubicSpline
 from scipy.spatial.transform import Rotation
 
-from FetalPoseLib.geometry import resample
 from FetalPoseLib.simulation import ultrasound
 from FetalPoseLib.simulation.display import scan_convert, volume_to_world
 from FetalPoseLib.simulation.probe import Probe
 from FetalPoseLib.simulation.settings import Settings
+from FetalPoseLib.volume.resampling import resample
 
 SILENT = {"noise": -150.0, "reverberation": -150.0, "side_lobes": -100.0, "tgc_error": 0.0, "smoothing": 0.0}
 NARROW = Probe(lateral_view=30.0, sweep=36.0)

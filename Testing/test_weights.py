@@ -6,9 +6,9 @@ import pickle
 import pytest
 import torch
 
-from FetalPoseLib import weights
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.weights import load_manifest, open_model, save_model
+from FetalPoseLib.network import weights
+from FetalPoseLib.network.weights import load_manifest, open_model, save_model
 
 STATE = {"conv.weight": torch.arange(24.0).reshape(2, 3, 4), "bn.count": torch.tensor(7)}
 METADATA = {"kind": "single-pass", "config": {"width": 16, "levels": 4}, "spacing_mm": 1.25, "sigma": 2}

@@ -14,14 +14,14 @@ import pytest
 import torch
 
 from FetalPoseLib import scene as mrml
+from FetalPoseLib.body.pose_library import PoseLibrary
 from FetalPoseLib.cli import main
 from FetalPoseLib.estimator import REFINEMENTS, Estimator
-from FetalPoseLib.geometry import Volume
-from FetalPoseLib.network import LandmarkNet
-from FetalPoseLib.pose_library import PoseLibrary
+from FetalPoseLib.network.unet import LandmarkNet
+from FetalPoseLib.network.weights import save_model
 from FetalPoseLib.resources import resource_path
-from FetalPoseLib.weights import save_model
-from FetalPoseLib.worker_client import WorkerClient, points_of_rows, rows_of_points
+from FetalPoseLib.volume.grid import Volume
+from FetalPoseLib.worker.client import WorkerClient, points_of_rows, rows_of_points
 
 ROOT = Path(__file__).resolve().parent.parent
 ENDS = ("done", "failed", "cancelled")
@@ -29,7 +29,7 @@ LONG = {"refinement": "paper", "iterations": 10**6}  # does not end by itself
 #: A process whose GPU is full: three attempts fail; and libraries print where events should be.
 FULL_GPU = """
 import os, torch
-from FetalPoseLib import worker
+from FetalPoseLib.worker import server as worker
 from FetalPoseLib.estimator import Estimator
 run, failures = Estimator.run, iter(range(3))
 def full(*args, **options):
@@ -322,7 +322,7 @@ def test_a_killed_process_is_a_message_and_the_next_request_starts_another(clien
         ("sys.exit('the reason')", "with exit code 1.\nthe reason"),
         ("print('hello, world', flush=True); time.sleep(60)", "unreadable answer: 'hello, world'"),
         ("print('[1]', flush=True); time.sleep(60)", "unreadable answer: '[1]'"),
-        ("print('{\"kind\": \"done\", \"request\": 99}', flush=True); time.sleep(60)", "unreadable answer"),
+        ('print(\'{"kind": "done", "request": 99}\', flush=True); time.sleep(60)', "unreadable answer"),
         ("os.close(1); time.sleep(60)", "was killed"),
     ],
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from FetalPoseLib.geometry import Volume
+from FetalPoseLib.volume.grid import Volume
 
 SHAPE = (32, 36, 40)  # nz, ny, nx; voxels of 1 mm make it just large enough
 

@@ -22,14 +22,16 @@ from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrappe
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 from slicer.util import VTKObservationMixin
 
-from FetalPoseLib import plausibility, scene
+from FetalPoseLib import scene
+from FetalPoseLib.body import plausibility
+from FetalPoseLib.body.measurements import length_table, segment_lengths, write_csv
+from FetalPoseLib.body.pose_library import PoseLibrary
+from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import check_writable, replacing
-from FetalPoseLib.measurements import length_table, segment_lengths, write_csv
-from FetalPoseLib.pose_library import PoseLibrary
 from FetalPoseLib.resources import resource_path
-from FetalPoseLib.skeleton import load_skeleton
-from FetalPoseLib.worker_client import WorkerClient
+from FetalPoseLib.volume.grid import Volume
+from FetalPoseLib.worker.client import WorkerClient
 from FetalPoseModuleLib.history import History, put, snapshot
 
 POLL_MS = 40
@@ -181,7 +183,7 @@ class FetalPoseLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         if self.running:
             raise FetalPoseError(_("A pose is being estimated. Wait for it, or cancel it first."))
         machine = machine or Machine()
-        voxels = scene.voxels_from_node(volume)
+        voxels = scene.volume_from_node(volume)
         mirror = _mirror(voxels) if settings is not None and settings.mirrored else np.eye(4)
         run = Run(0, volume, volume.GetName(), mirror)
         options = {"fixed": None, "start": None}
@@ -195,7 +197,7 @@ class FetalPoseLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
             self.history(run.pose).hold()
         library = machine.library
         run.request = self.client.estimate(
-            scene.Voxels(voxels.array, mirror @ voxels.ijk_to_ras),
+            Volume(voxels.array, mirror @ voxels.ijk_to_ras),
             model=MODELS[0] if settings is None else settings.model,
             weights=machine.weights or None,
             device=machine.device,

@@ -13,10 +13,10 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
 from FetalPoseLib import scene
+from FetalPoseLib.body.measurements import segment_lengths
+from FetalPoseLib.body.plausibility import UNSURE
+from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.measurements import segment_lengths
-from FetalPoseLib.plausibility import UNSURE
-from FetalPoseLib.skeleton import load_skeleton
 from FetalPoseModuleLib.installer import Installer
 from FetalPoseModuleLib.logic import FetalPoseLogic, Listener, Machine, geometryWarning, jumpTo
 

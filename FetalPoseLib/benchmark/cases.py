@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from FetalPoseLib.geometry import Volume
 from FetalPoseLib.simulation.datasets import draw_subject, simulate
 from FetalPoseLib.simulation.fingerprint import FROZEN, load_fingerprints
+from FetalPoseLib.volume.grid import Volume
 
 CASES = Path("build/benchmark/cases")
 

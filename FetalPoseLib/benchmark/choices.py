@@ -17,11 +17,11 @@ from FetalPoseLib.benchmark.observed import as_rows, trace
 from FetalPoseLib.benchmark.records import Records
 from FetalPoseLib.benchmark.report import Folder, markdown, model_origin, origin
 from FetalPoseLib.benchmark.tables import Run, overall, paired
+from FetalPoseLib.body.fetal_frame import TRUNK
+from FetalPoseLib.body.pose_library import PoseLibrary
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.estimator import REFINEMENTS
-from FetalPoseLib.fetal_frame import TRUNK
-from FetalPoseLib.pose_library import PoseLibrary
-from FetalPoseLib.refinement import Refinement
+from FetalPoseLib.refinement.online_ssl import Refinement
 from FetalPoseLib.simulation.fingerprint import FROZEN
 
 #: What is varied unless asked otherwise, each about the preset of its method; iterations are read off every run.

@@ -38,8 +38,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--subjects", type=_positive, metavar="N", help="only the first N of each split")
     parser.add_argument("--spacing", type=float, metavar="MM", default=0.5, help="of the volumes (default 0.5)")
     parser.add_argument("--fresh", action="store_true", help="measure again what was measured before")
-    parser.add_argument("--weights", metavar="FOLDER", type=Path, default=Path("runs"), help="methods: the rivals' "
-        "weights, such as r4-rnn.safetensors, where there are no records of them yet (default runs)")
+    parser.add_argument(
+        "--weights",
+        metavar="FOLDER",
+        type=Path,
+        default=Path("runs"),
+        help="methods: the rivals' "
+        "weights, such as r4-rnn.safetensors, where there are no records of them yet (default runs)",
+    )
     parser.add_argument("--vary", action="append", metavar="NAME=A,B", help="refinement: an option and its values")
     parser.add_argument("--full", action="store_true", help="refinement: every combination, not one change at a time")
     parser.add_argument("--width", type=_positive, default=16, help="memory: channels of the first level (default 16)")

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from FetalPoseLib.loss import heatmap_loss
-from FetalPoseLib.network import LandmarkNet
+from FetalPoseLib.network.losses import heatmap_loss
+from FetalPoseLib.network.unet import LandmarkNet
 
 EXTENT_MM = (110.0, 102.5, 130.0)  # the paper's average volume, 220 x 205 x 260 voxels of 0.5 mm
 SPACINGS_MM = (1.25, 1.0, 0.75, 0.5)  # R4 and GCP of the paper's tables, and on to the volume's own

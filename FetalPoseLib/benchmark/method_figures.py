@@ -7,10 +7,10 @@ from matplotlib import patheffects
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from FetalPoseLib.fetal_frame import FetalFrame
-from FetalPoseLib.measurements import segment_lengths
-from FetalPoseLib.metrics import auc, pck, wrong_side_limbs
-from FetalPoseLib.skeleton import load_skeleton
+from FetalPoseLib.body.fetal_frame import FetalFrame
+from FetalPoseLib.body.measurements import segment_lengths
+from FetalPoseLib.body.skeleton import load_skeleton
+from FetalPoseLib.evaluation.metrics import auc, pck, wrong_side_limbs
 
 SHOWN = ("Land-R4", "Land-GCP", "SSL-GCP", "Consensus-GCP")  # beside the truth, the paper's Fig. 6 and one more
 _COLOURS = {"Land": "#7f7f7f", "RNN": "#e69f00", "GAN": "#cc79a7", "Pair": "#56b4e9", "SSL": "#009e73",

@@ -25,11 +25,11 @@ from FetalPoseLib.benchmark.accuracy import measure, records_path
 from FetalPoseLib.benchmark.records import read_records
 from FetalPoseLib.benchmark.report import Folder, markdown, origin_line
 from FetalPoseLib.benchmark.tables import Run, landmark_table, overall, paired, subject_changes
+from FetalPoseLib.body.measurements import segment_lengths
+from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.measurements import segment_lengths
+from FetalPoseLib.network.weights import load_manifest
 from FetalPoseLib.simulation.fingerprint import FROZEN
-from FetalPoseLib.skeleton import load_skeleton
-from FetalPoseLib.weights import load_manifest
 
 SPLITS = ("test", "shifted")
 FAMILIES = ("R4", "GCP")

@@ -6,10 +6,10 @@ import time
 
 import numpy as np
 
+from FetalPoseLib.body.fetal_frame import FetalFrame
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.estimator import Estimator
-from FetalPoseLib.fetal_frame import FetalFrame
-from FetalPoseLib.geometry import Volume
+from FetalPoseLib.volume.grid import Volume
 
 
 class Observed(Estimator):

@@ -11,12 +11,13 @@ from matplotlib.figure import Figure
 from FetalPoseLib.benchmark.cases import BenchmarkCase, open_case
 from FetalPoseLib.benchmark.records import read_records
 from FetalPoseLib.benchmark.tables import Run
+from FetalPoseLib.body.fetal_frame import FetalFrame
+from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.fetal_frame import FetalFrame
 from FetalPoseLib.files import replacing
-from FetalPoseLib.geometry import resample
 from FetalPoseLib.simulation.datasets import Case, simulate_subject
-from FetalPoseLib.skeleton import load_skeleton
+from FetalPoseLib.volume.grid import grid_in_frame
+from FetalPoseLib.volume.resampling import resample
 
 PIXEL_MM = 0.4
 SAMPLE_SEED = 1000029  # of the bundled sample volume: `fetalpose simulate --seed 1000029`
@@ -52,7 +53,7 @@ def draw_simulated(path: Path, case: Case) -> None:
     for column, (title, plane) in enumerate(planes.items()):
         _panel(figure, 1, 4, column + 1, title).imshow(plane, cmap="gray", vmin=0, vmax=255)
     frame = FetalFrame.from_landmarks(case.landmarks)
-    grid = frame.grid((-0.1, -1.0, -1.6), (0.1, 1.7, 1.7), frame.size / PIXEL_MM, multiple=1)
+    grid = grid_in_frame(frame, (-0.1, -1.0, -1.6), (0.1, 1.7, 1.7), frame.size / PIXEL_MM, multiple=1)
     plane = resample(case.volume, grid).numpy()[:, :, grid.shape[0] // 2]
     axes = _panel(figure, 1, 4, 4, f"the fetus's median plane ({case.biometry.weeks:.1f} weeks)")
     axes.imshow(plane, cmap="gray", vmin=0, vmax=255, origin="lower")
@@ -64,7 +65,7 @@ def draw_refinement(path: Path, case: BenchmarkCase, unrefined: np.ndarray, refi
     """Truth, detection and refined pose over the fetus, from its front and its right side; mean errors in the
     titles."""
     frame = FetalFrame.from_landmarks(case.body)
-    grid = frame.grid((-1.5, -0.7, -1.6), (1.5, 1.5, 1.6), frame.size / PIXEL_MM, multiple=1)
+    grid = grid_in_frame(frame, (-1.5, -0.7, -1.6), (1.5, 1.5, 1.6), frame.size / PIXEL_MM, multiple=1)
     image = resample(case.volume, grid).numpy()
     figure = _figure(14, 10)
     poses = (("truth", case.body), ("detected", unrefined), ("refined", refined))

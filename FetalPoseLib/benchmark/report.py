@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 
 from FetalPoseLib import __version__
+from FetalPoseLib.body.measurements import write_csv
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import replacing
-from FetalPoseLib.measurements import write_csv
 
 
 def origin(command: str) -> dict:

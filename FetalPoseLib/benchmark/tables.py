@@ -17,9 +17,9 @@ from FetalPoseLib.benchmark import paper
 from FetalPoseLib.benchmark.observed import as_points
 from FetalPoseLib.benchmark.records import read_records
 from FetalPoseLib.benchmark.report import Folder, markdown
+from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.metrics import auc, landmark_errors, pck, summary
-from FetalPoseLib.skeleton import load_skeleton
+from FetalPoseLib.evaluation.metrics import auc, landmark_errors, pck, summary
 
 STAGES = ("unrefined", "refined")
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # Okabe and Ito: told apart by the colour-blind too

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from FetalPoseLib import scene as mrml
-    from FetalPoseLib.metrics import landmark_errors
+    from FetalPoseLib.evaluation.metrics import landmark_errors
 
     folder = args.output
     try:

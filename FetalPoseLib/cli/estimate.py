@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import check_writable, replacing
-from FetalPoseLib.worker_client import WorkerClient
+from FetalPoseLib.worker.client import WorkerClient
 
 _STAGES = ("open", "locate", "detect", "refine")
 
@@ -75,7 +75,7 @@ def estimate(args, source: Path, *, output: Path, table: Path | None = None, pic
         check_writable(picture, ".png", ".pdf", ".svg")
 
     from FetalPoseLib import scene as mrml
-    from FetalPoseLib.measurements import length_table, write_csv
+    from FetalPoseLib.body.measurements import length_table, write_csv
 
     mrml.silence_log()
     scene = mrml.new_scene()
@@ -83,12 +83,11 @@ def estimate(args, source: Path, *, output: Path, table: Path | None = None, pic
         if args.estimator_factory is None:
             client.warm_up(device=args.device, **_model(args))  # the process starts while the volume is read
         node = mrml.read_volume(scene, source)
-        voxels = mrml.voxels_from_node(node)
+        volume = mrml.volume_from_node(node)
         with tqdm(total=3 + args.iterations, desc="open", unit="step", file=sys.stderr, leave=False) as bar:
             if args.estimator_factory is None:
-                result = _by_worker(client, args, voxels, partial(_show, bar))
+                result = _by_worker(client, args, volume, partial(_show, bar))
             else:
-                volume = mrml.volume_from_node(node)
                 estimator = args.estimator_factory(model=args.model, device=args.device, refinement=args.refinement)
                 result = estimator.estimate(volume, iterations=args.iterations, progress=partial(_show, bar))
     for warning in result.warnings:
@@ -102,10 +101,9 @@ def estimate(args, source: Path, *, output: Path, table: Path | None = None, pic
         with replacing(table) as temporary:
             write_csv(temporary, rows)
     if picture is not None:
-        from FetalPoseLib.picture import draw_pose
+        from FetalPoseLib.evaluation.pose_picture import draw_pose
 
         note = "Research use only. The model was trained on simulated volumes."
-        volume = mrml.volume_from_node(node)
         draw_pose(picture, volume, result.points, confidence=result.confidence, title=source.name, note=note)
     for row in rows:
         print(f"{row['segment']:<24}{row['length_mm'] or '-':>8} mm")

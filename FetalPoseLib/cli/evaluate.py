@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> None:
     import numpy as np
 
     from FetalPoseLib import scene as mrml
-    from FetalPoseLib.metrics import summary
+    from FetalPoseLib.evaluation.metrics import summary
 
     pairs = _pairs(args.predicted, args.truth)
     mrml.silence_log()

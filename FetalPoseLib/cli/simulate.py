@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
     check_writable(args.landmarks, ".mrk.json")
 
     from FetalPoseLib import scene as mrml
-    from FetalPoseLib.memory import keep_freed_memory
+    from FetalPoseLib.network.memory import keep_freed_memory
 
     keep_freed_memory()
     case = _simulate(args)

@@ -24,19 +24,16 @@ from FetalPoseLib.scene.pose import (
 )
 from FetalPoseLib.scene.storage import load_pose, save_pose
 from FetalPoseLib.scene.volumes import (
-    Voxels,
     add_volume,
     new_scene,
     read_volume,
     silence_log,
     volume_from_node,
-    voxels_from_node,
     write_volume,
 )
 
 __all__ = [
     "PoseObserver",
-    "Voxels",
     "add_volume",
     "adopt_pose",
     "confidence_of",
@@ -58,6 +55,5 @@ __all__ = [
     "silence_log",
     "update_derived",
     "volume_from_node",
-    "voxels_from_node",
     "write_volume",
 ]

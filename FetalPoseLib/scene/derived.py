@@ -12,10 +12,10 @@ import slicer
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk
 
-from FetalPoseLib.measurements import segment_lengths
+from FetalPoseLib.body.measurements import segment_lengths
+from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.scene.labels import update_labels
 from FetalPoseLib.scene.pose import PREFIX, SKELETON, moved_landmarks, points_of, provenance_of
-from FetalPoseLib.skeleton import load_skeleton
 
 MOVED = PREFIX + "MovedLandmarks"
 PROVENANCE = "provenance"  # name of the measurement that carries the node attributes

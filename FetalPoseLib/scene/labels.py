@@ -8,9 +8,9 @@ import numpy as np
 import slicer
 import vtk
 
-from FetalPoseLib.measurements import segment_lengths
+from FetalPoseLib.body.measurements import segment_lengths
+from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.scene.pose import points_of
-from FetalPoseLib.skeleton import load_skeleton
 
 LABELS_ROLE = "FetalPose.LengthLabels"  # node reference from the pose to its labels
 

@@ -13,8 +13,8 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import vtk
 
+from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.skeleton import load_skeleton
 
 PREFIX = "FetalPose."  # of the node attributes that hold the provenance
 ORIGINAL = PREFIX + "Original"  # local RAS mm of each landmark before a person moved it, as JSON; null where unset

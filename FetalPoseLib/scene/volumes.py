@@ -1,6 +1,5 @@
 """Volumes: from files to scalar volume nodes, and from a node to the array and matrix that the network takes."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +11,10 @@ from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import replacing
 from FetalPoseLib.scene.dicom import slices_in_order
 from FetalPoseLib.scene.headers import check_header
+from FetalPoseLib.volume.grid import Volume
 
 SPACING_MM = (0.02, 10.0)  # a probe at 50 MHz resolves 0.03 mm; 10 mm is a fetal head in two voxels
 EXTENT_MM = (30.0, 600.0)  # the width of a sac at 10 weeks; twice that of an adult's abdomen
-
-
-@dataclass(frozen=True, eq=False)
-class Voxels:
-    """A volume node's voxels (nz, ny, nx), not copied, and their place in the world; `geometry.Volume` needs torch."""
-
-    array: np.ndarray
-    ijk_to_ras: np.ndarray
 
 
 def new_scene():
@@ -69,16 +61,8 @@ def read_volume(scene, path: str | Path):
     return node
 
 
-def volume_from_node(node):
-    """The voxels of a scalar volume node as a `geometry.Volume`; otherwise as `voxels_from_node`."""
-    from FetalPoseLib.geometry import Volume  # imports torch, which Slicer must not do while it starts
-
-    voxels = voxels_from_node(node)
-    return Volume(voxels.array, voxels.ijk_to_ras)
-
-
-def voxels_from_node(node) -> Voxels:
-    """The voxels of a scalar volume node and their place in the world.
+def volume_from_node(node) -> Volume:
+    """The voxels of a scalar volume node, not copied, and their place in the world.
 
     Spacing, directions, handedness and linear parent transforms are all in `ijk_to_ras`.
 
@@ -104,11 +88,11 @@ def voxels_from_node(node) -> Voxels:
     _check_size(np.array(image.GetDimensions()), np.linalg.norm(matrix[:3, :3], axis=0), name)
     array = slicer.util.arrayFromVolume(node)
     _check_values(array, name)
-    return Voxels(array, matrix)
+    return Volume(array, matrix)
 
 
-def add_volume(scene, volume, name: str = "Volume"):
-    """A new vtkMRMLScalarVolumeNode that holds a `geometry.Volume`."""
+def add_volume(scene, volume: Volume, name: str = "Volume"):
+    """A new vtkMRMLScalarVolumeNode that holds a `Volume`."""
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
     slicer.util.updateVolumeFromArray(node, np.ascontiguousarray(volume.array))
     node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(np.asarray(volume.ijk_to_ras)))

@@ -83,21 +83,34 @@ def skin_shapes(body: Body) -> list:
     column = [p for p, _ in body.vertebrae[::2]] + [body.vertebrae[-1][0]]
     shapes += [Capsule(a, c, 0.34 * half) for a, c in zip(column[:-1], column[1:], strict=True)]
     neck, c1 = body.vertebrae[VERTEBRAE["lumbar"] + VERTEBRAE["thoracic"]], body.vertebrae[-1]
-    shapes.append(Capsule(neck[0] + neck[1][:, ANTERIOR] * 0.2 * half, c1[0] + c1[1][:, ANTERIOR] * 0.25 * half,
-                          0.46 * build.neck * half))
+    shapes.append(
+        Capsule(
+            neck[0] + neck[1][:, ANTERIOR] * 0.2 * half,
+            c1[0] + c1[1][:, ANTERIOR] * 0.25 * half,
+            0.46 * build.neck * half,
+        )
+    )
     for name, bone in body.bones.items():
         part = name.split("_", 1)[1]
         radius = limb_radius(b, part)
         if part in ("hand", "foot"):
             flat = np.array([1.5 if part == "hand" else 1.1, 0.62, 0.0]) * radius
-            shapes.append(Ellipsoid(0.5 * (bone.start + bone.end), bone.rotation,
-                                    flat + [0, 0, 0.55 * np.linalg.norm(bone.end - bone.start)]))
+            shapes.append(
+                Ellipsoid(
+                    0.5 * (bone.start + bone.end),
+                    bone.rotation,
+                    flat + [0, 0, 0.55 * np.linalg.norm(bone.end - bone.start)],
+                )
+            )
         else:
             shapes.append(Capsule(bone.start, bone.end, radius, 0.8 * radius))
     for side, sign in SIDES:  # deltoids and buttocks join limbs to the trunk
         shoulder, hip = body.bones[f"{side}_upper_arm"].start, body.bones[f"{side}_thigh"].start
-        shapes.append(Capsule(trunk_place(body, 0.9).at(sign * 0.4, 0.1, 0), shoulder, 0.42 * half,
-                              1.1 * limb_radius(b, "upper_arm")))
+        shapes.append(
+            Capsule(
+                trunk_place(body, 0.9).at(sign * 0.4, 0.1, 0), shoulder, 0.42 * half, 1.1 * limb_radius(b, "upper_arm")
+            )
+        )
         shapes.append(Capsule(pelvis.at(sign * 0.2, 0, 0), hip, 0.55 * half, 1.1 * limb_radius(b, "thigh")))
     return shapes
 
@@ -112,27 +125,35 @@ def _paint_head(canvas: Canvas, body: Body, tissues, skull_gaps=None) -> None:
         canvas.paint(head.ellipsoid((sign * 0.42 * wide, -0.18, 0.16), (0.22 * wide, 0.36, 0.26)), tissues["choroid"])
     canvas.paint(head.ellipsoid((0, -0.58, -0.38), (0.42 * wide, 0.22, 0.18)), tissues["soft"])  # cerebellum
     inner = Ellipsoid(skull.centre, skull.rotation, skull.radii - wall)
-    canvas.paint(Slab(head.at(0, 0, 0.3), body.head[:, RIGHT], 0.45,
-                      head.ellipsoid((0, 0, 0.15), 0.94 * inner.radii / head.unit)), tissues["membrane"])  # falx
+    canvas.paint(
+        Slab(
+            head.at(0, 0, 0.3), body.head[:, RIGHT], 0.45, head.ellipsoid((0, 0, 0.15), 0.94 * inner.radii / head.unit)
+        ),
+        tissues["membrane"],
+    )  # falx
     base = (head.at(0, 0, -0.42), -body.head[:, CRANIAL])
     canvas.paint(Shell(skull, wall, (base,)), tissues["skull"], within=skull_gaps)
-    canvas.paint(Slab(head.at(0, 0, 0.9), body.head[:, RIGHT], 0.9, head.ellipsoid((0, 0.45, 0.75), (0.12, 0.35, 0.5))),
-                 tissues["membrane"])  # anterior fontanelle: a window in the vault
+    canvas.paint(
+        Slab(head.at(0, 0, 0.9), body.head[:, RIGHT], 0.9, head.ellipsoid((0, 0.45, 0.75), (0.12, 0.35, 0.5))),
+        tissues["membrane"],
+    )  # anterior fontanelle: a window in the vault
     canvas.paint(Capsule(head.at(-0.30, -0.1, -0.52), head.at(0.30, -0.1, -0.52), 0.07 * head.unit), tissues["bone"])
     canvas.paint(Capsule(head.at(0, -0.45, -0.6), head.at(0, 0.3, -0.45), 0.06 * head.unit), tissues["bone"])
     for _, sign in SIDES:
         eye = head.at(sign * 0.34, 0.70, -0.36)
         canvas.paint(Ellipsoid(eye, body.head, np.full(3, 0.19 * head.unit)), tissues["bone"])  # orbit
         canvas.paint(Ellipsoid(eye, body.head, np.full(3, 0.155 * head.unit)), tissues["fluid"])
-        canvas.paint(Ellipsoid(head.at(sign * 0.35, 0.80, -0.36), body.head, np.full(3, 0.06 * head.unit)),
-                     tissues["membrane"])  # lens
+        canvas.paint(
+            Ellipsoid(head.at(sign * 0.35, 0.80, -0.36), body.head, np.full(3, 0.06 * head.unit)), tissues["membrane"]
+        )  # lens
         jaw = [head.at(sign * x, y, z) for x, y, z in ((0.42, 0.18, -0.62), (0.36, 0.50, -0.84), (0.0, 0.82, -0.90))]
         cheek = [head.at(sign * x, y, z) for x, y, z in ((0.30, 0.55, -0.60), (0.0, 0.88, -0.60))]
         for path in (jaw, cheek):
             for a, c in zip(path[:-1], path[1:], strict=True):
                 canvas.paint(Capsule(a, c, 0.25 + 0.004 * b.crl), tissues["bone"])
-    canvas.paint(Capsule(head.at(0, 0.92, -0.22), head.at(0, 1.04, -0.38), 0.25 + 0.003 * b.crl),
-                 tissues["bone"])  # nasal bone
+    canvas.paint(
+        Capsule(head.at(0, 0.92, -0.22), head.at(0, 1.04, -0.38), 0.25 + 0.003 * b.crl), tissues["bone"]
+    )  # nasal bone
     canvas.paint(head.ellipsoid((0, 0.55, -0.72), (0.20, 0.26, 0.07)), tissues["fluid"])  # mouth
 
 
@@ -141,21 +162,32 @@ def _paint_organs(canvas: Canvas, body: Body, tissues, skin, rng) -> None:
     long = 0.36 * body.biometry.trunk / chest.unit
     for _, sign in SIDES:
         canvas.paint(chest.ellipsoid((sign * 0.42, 0.0, 0.0), (0.36, 0.62, 0.85 * long)), tissues["lung"], within=skin)
-        canvas.paint(belly.ellipsoid((sign * 0.42, -0.46, -0.25 * long), (0.22, 0.2, 0.32 * long)), tissues["kidney"],
-                     within=skin)
-        canvas.paint(belly.ellipsoid((sign * 0.42, -0.44, -0.25 * long), (0.07, 0.07, 0.12 * long)), tissues["fluid"],
-                     within=skin)
+        canvas.paint(
+            belly.ellipsoid((sign * 0.42, -0.46, -0.25 * long), (0.22, 0.2, 0.32 * long)),
+            tissues["kidney"],
+            within=skin,
+        )
+        canvas.paint(
+            belly.ellipsoid((sign * 0.42, -0.44, -0.25 * long), (0.07, 0.07, 0.12 * long)),
+            tissues["fluid"],
+            within=skin,
+        )
     canvas.paint(belly.ellipsoid((0.12, 0.10, 0.30 * long), (0.78, 0.68, 0.52 * long)), tissues["liver"], within=skin)
     canvas.paint(belly.ellipsoid((0, 0.15, -0.55 * long), (0.62, 0.50, 0.34 * long)), tissues["bowel"], within=skin)
     heart = (-0.12, 0.24, -0.18 * long)
     canvas.paint(chest.ellipsoid(heart, (0.44, 0.42, 0.42)), tissues["heart"], within=skin)
     chambers = ((0.10, 0.12, -0.08), (-0.16, 0.10, -0.1), (0.10, -0.14, 0.12), (-0.12, -0.14, 0.12))
     for right, anterior, cranial in chambers:
-        canvas.paint(chest.ellipsoid((heart[0] + right, heart[1] + anterior, heart[2] + cranial), (0.10, 0.10, 0.14)),
-                     tissues["blood"])
+        canvas.paint(
+            chest.ellipsoid((heart[0] + right, heart[1] + anterior, heart[2] + cranial), (0.10, 0.10, 0.14)),
+            tissues["blood"],
+        )
     stomach = rng.uniform(0.16, 0.34)
-    canvas.paint(belly.ellipsoid((-0.46, -0.05, 0.25 * long), (0.75 * stomach, stomach, 1.1 * stomach)),
-                 tissues["fluid"], within=skin)
+    canvas.paint(
+        belly.ellipsoid((-0.46, -0.05, 0.25 * long), (0.75 * stomach, stomach, 1.1 * stomach)),
+        tissues["fluid"],
+        within=skin,
+    )
     bladder = rng.uniform(0.12, 0.34)
     canvas.paint(pelvis.ellipsoid((0, 0.16, 0.0), (bladder, bladder, 1.2 * bladder)), tissues["fluid"], within=skin)
     aorta = [p + r[:, ANTERIOR] * 0.36 * chest.unit for p, r in body.vertebrae[2 : VERTEBRAE["lumbar"] + 10 : 3]]
@@ -174,16 +206,26 @@ def _paint_axial_skeleton(canvas: Canvas, body: Body, tissues, skin) -> None:
         canvas.paint(place.ellipsoid((0, -0.27, 0), (0.11, 0.10, 0.62 * pitch / half)), tissues["fluid"])  # canal
         canvas.paint(place.ellipsoid((0, 0, 0), (0.17, 0.15, 0.34 * pitch / half)), tissues["bone"])  # centrum
         for _, sign in SIDES:
-            canvas.paint(Capsule(place.at(sign * 0.26, -0.16, 0), place.at(sign * 0.16, -0.42, -0.06), thin),
-                         tissues["bone"])  # arch
+            canvas.paint(
+                Capsule(place.at(sign * 0.26, -0.16, 0), place.at(sign * 0.16, -0.42, -0.06), thin), tissues["bone"]
+            )  # arch
         if VERTEBRAE["lumbar"] < index <= VERTEBRAE["lumbar"] + VERTEBRAE["thoracic"]:
-            _paint_ribs(canvas, trunk_place(body, index / 19), tissues, skin, thin,
-                        spread=0.62 if index > 17 else 0.86, floating=index < VERTEBRAE["lumbar"] + 3)
+            _paint_ribs(
+                canvas,
+                trunk_place(body, index / 19),
+                tissues,
+                skin,
+                thin,
+                spread=0.62 if index > 17 else 0.86,
+                floating=index < VERTEBRAE["lumbar"] + 3,
+            )
     neck = trunk_place(body, 0.93)
     for side, sign in SIDES:
         shoulder = body.bones[f"{side}_upper_arm"].start
-        canvas.paint(Capsule(neck.at(sign * 0.12, 0.62, -0.1), shoulder + 0.15 * (neck.at(0, 0.4, 0) - shoulder),
-                             1.2 * thin), tissues["bone"])  # clavicle
+        canvas.paint(
+            Capsule(neck.at(sign * 0.12, 0.62, -0.1), shoulder + 0.15 * (neck.at(0, 0.4, 0) - shoulder), 1.2 * thin),
+            tissues["bone"],
+        )  # clavicle
         blade = trunk_place(body, 0.78).at(sign * 0.62, -0.62, 0)
         canvas.paint(Capsule(shoulder + 0.3 * (blade - shoulder), blade, 1.3 * thin, thin), tissues["bone"])  # scapula
         hip = body.bones[f"{side}_thigh"].start
@@ -220,8 +262,9 @@ def _paint_limb_skeleton(canvas: Canvas, body: Body, tissues) -> None:
     for name, shaft in shafts(body).items():
         bone = body.bones[name]
         for joint in (bone.start, bone.end):
-            canvas.paint(Ellipsoid(joint, bone.rotation, np.full(3, 0.9 * body.biometry.epiphysis)),
-                         tissues["cartilage"])
+            canvas.paint(
+                Ellipsoid(joint, bone.rotation, np.full(3, 0.9 * body.biometry.epiphysis)), tissues["cartilage"]
+            )
         if name.endswith(("forearm", "shank")):
             apart = bone.rotation[:, RIGHT] * (0.45 + 0.006 * crl)
             canvas.paint(Capsule(shaft.start + apart, shaft.end + apart, 0.75 * shaft.radius), tissues["bone"])
@@ -236,8 +279,10 @@ def _paint_limb_skeleton(canvas: Canvas, body: Body, tissues) -> None:
             base, knuckle = bone.start + 0.25 * reach + 0.5 * spread, bone.start + 0.55 * reach + 0.9 * spread
             canvas.paint(Capsule(knuckle, bone.start + 1.05 * reach + 1.2 * spread, 0.011 * crl), tissues["soft"])
             canvas.paint(Capsule(base, knuckle, 0.10 + 0.002 * crl), tissues["bone"])
-            canvas.paint(Capsule(knuckle + 0.12 * reach, bone.start + 0.9 * reach + 1.1 * spread, 0.08 + 0.0015 * crl),
-                         tissues["bone"])
+            canvas.paint(
+                Capsule(knuckle + 0.12 * reach, bone.start + 0.9 * reach + 1.1 * spread, 0.08 + 0.0015 * crl),
+                tissues["bone"],
+            )
 
 
 def cord_insertion(body: Body) -> tuple[np.ndarray, np.ndarray]:

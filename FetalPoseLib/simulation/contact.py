@@ -88,8 +88,10 @@ def support(shapes, direction: np.ndarray) -> tuple[float, np.ndarray]:
     best, where = -np.inf, None
     for shape in shapes:
         if isinstance(shape, Capsule):
-            ends = ((shape.start, shape.radius), (shape.end, shape.radius if shape.end_radius is None
-                                                  else shape.end_radius))
+            ends = (
+                (shape.start, shape.radius),
+                (shape.end, shape.radius if shape.end_radius is None else shape.end_radius),
+            )
             reached = [np.asarray(end) + radius * direction for end, radius in ends]
         else:
             axes = shape.rotation * shape.radii

@@ -23,7 +23,6 @@ from itertools import permutations, product
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from FetalPoseLib.geometry import Volume
 from FetalPoseLib.simulation.absent import late_body
 from FetalPoseLib.simulation.anatomy import cranium
 from FetalPoseLib.simulation.biometry import Biometry, draw_biometry
@@ -37,6 +36,7 @@ from FetalPoseLib.simulation.scenario import SMALLEST_CRL, Scenario
 from FetalPoseLib.simulation.settings import Settings
 from FetalPoseLib.simulation.ultrasound import acquire
 from FetalPoseLib.simulation.uterus import sac_shape
+from FetalPoseLib.volume.grid import Volume
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,15 @@ SPLITS = {
     "fresh-absent2": Split(17, None, 2, absent=True),
 }
 #: The 24 ways in which a scanner may lay the probe's axes along the volume's, without mirroring.
-AXIS_ROTATIONS = [m for m in (np.eye(3)[list(p)] * np.array(s)[:, None] for p in permutations(range(3))
-                              for s in product((1.0, -1.0), repeat=3)) if np.linalg.det(m) > 0]
+AXIS_ROTATIONS = [
+    m
+    for m in (
+        np.eye(3)[list(p)] * np.array(s)[:, None]
+        for p in permutations(range(3))
+        for s in product((1.0, -1.0), repeat=3)
+    )
+    if np.linalg.det(m) > 0
+]
 #: Standard presentation: the head along the volume's x axis, the face towards the probe, which is at low z; columns are
 #: the directions of the fetus's right, anterior and cranial. A mid-sagittal sweep gives this.
 STANDARD_FRAME = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])

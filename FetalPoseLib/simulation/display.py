@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F
 from scipy.special import ive
 
-from FetalPoseLib.geometry import FWHM
 from FetalPoseLib.simulation.banded import toeplitz
 from FetalPoseLib.simulation.probe import Probe
 from FetalPoseLib.simulation.settings import HEADROOM, Settings
+from FetalPoseLib.volume.resampling import FWHM
 
 NATIVE_SPACING = 0.5  # mm: voxels as machines store them
 # voxels^2: the blur of reading a 0.5 mm volume trilinearly. t (1 - t) is 1/6 on average and 1/4 halfway between voxels;

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from FetalPoseLib.geometry import transform_points
 from FetalPoseLib.simulation.probe import Probe
+from FetalPoseLib.volume.grid import transform_points
 
 
 def in_sector(probe: Probe, points: np.ndarray, margin: float = 0.0) -> np.ndarray:

@@ -175,7 +175,9 @@ class Canvas:
         lower = _tensor(self.lower, points)
         grid = (points - lower) * (2 / (size * self.spacing)) - 1
         flat = torch.nn.functional.grid_sample(
-            self.fields[None], grid.reshape(1, 1, 1, -1, 3), align_corners=True,
+            self.fields[None],
+            grid.reshape(1, 1, 1, -1, 3),
+            align_corners=True,
             padding_mode="border" if edge else "zeros",
         )
         return flat.reshape(4, *points.shape[:-1])

@@ -209,10 +209,15 @@ def _clear(limb: dict[str, Bone], obstacles, body: Biometry) -> bool:
 
 def _pose_once(rng: np.random.Generator, body: Biometry, posture: Posture) -> Body | None:
     limits = posture.limits(LIMITS, "spine")
-    angles = {stretch: _draw(rng, tuple(f"{stretch}_{a}" for a in ("flexion", "bend", "twist")), limits, free=False)
-              for stretch in VERTEBRAE}
-    lengths = {"lumbar": SPINE_LANDMARK * body.trunk, "thoracic": (1 - SPINE_LANDMARK) * body.trunk,
-               "cervical": 0.55 * body.head_to_neck}
+    angles = {
+        stretch: _draw(rng, tuple(f"{stretch}_{a}" for a in ("flexion", "bend", "twist")), limits, free=False)
+        for stretch in VERTEBRAE
+    }
+    lengths = {
+        "lumbar": SPINE_LANDMARK * body.trunk,
+        "thoracic": (1 - SPINE_LANDMARK) * body.trunk,
+        "cervical": 0.55 * body.head_to_neck,
+    }
     pelvis, position = np.eye(3), np.zeros(3)
     vertebrae = [(position, pelvis)]
     for stretch, count in VERTEBRAE.items():
@@ -249,12 +254,26 @@ def _pose_once(rng: np.random.Generator, body: Biometry, posture: Posture) -> Bo
     def joint(name, end=False):
         return bones[name].end if end else bones[name].start
 
-    landmarks = np.array([
-        head_centre, joint("right_upper_arm"), neck, joint("left_upper_arm"),
-        joint("left_forearm"), joint("left_forearm", True), vertebrae[VERTEBRAE["lumbar"]][0], position,
-        joint("right_forearm"), joint("right_forearm", True), joint("right_thigh"), joint("right_shank"),
-        joint("right_shank", True), joint("left_thigh"), joint("left_shank"), joint("left_shank", True),
-    ])
+    landmarks = np.array(
+        [
+            head_centre,
+            joint("right_upper_arm"),
+            neck,
+            joint("left_upper_arm"),
+            joint("left_forearm"),
+            joint("left_forearm", True),
+            vertebrae[VERTEBRAE["lumbar"]][0],
+            position,
+            joint("right_forearm"),
+            joint("right_forearm", True),
+            joint("right_thigh"),
+            joint("right_shank"),
+            joint("right_shank", True),
+            joint("left_thigh"),
+            joint("left_shank"),
+            joint("left_shank", True),
+        ]
+    )
     return Body(body, landmarks, vertebrae, head, thorax, pelvis, bones)
 
 

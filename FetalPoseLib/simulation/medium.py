@@ -54,8 +54,16 @@ def _depth(canvas: Canvas, probe: Probe) -> torch.Tensor:
     return probe.to_beam(x, y, z)[0]
 
 
-def build_medium(body: Body, sac: Ellipsoid, probe: Probe, rng: np.random.Generator, scenario: Scenario = VERSION_1, *,
-                 twin: Body | None = None, device="cpu") -> Medium:
+def build_medium(
+    body: Body,
+    sac: Ellipsoid,
+    probe: Probe,
+    rng: np.random.Generator,
+    scenario: Scenario = VERSION_1,
+    *,
+    twin: Body | None = None,
+    device="cpu",
+) -> Medium:
     """Paint mother, uterus and fetus, all in world coordinates, for a probe that is already in its place."""
     looks, contact, contents = scenario.looks, scenario.contact, scenario.contents
     rough = {"decibel": looks.texture, "lengths": looks.texture_lengths}
@@ -71,8 +79,18 @@ def build_medium(body: Body, sac: Ellipsoid, probe: Probe, rng: np.random.Genera
         paint_mother(surroundings, sac, tissues=tissues, rng=rng, **place)
         roughen(surroundings, rng, **rough)
         return Medium(surroundings, ())
-    cord = paint_uterus(surroundings, body, sac, tissues=tissues, rng=rng, contact=contact, contents=contents,
-                        empty=scenario.kind != "fetus", near_wall=scenario.view.family != "endocavitary", **place)
+    cord = paint_uterus(
+        surroundings,
+        body,
+        sac,
+        tissues=tissues,
+        rng=rng,
+        contact=contact,
+        contents=contents,
+        empty=scenario.kind != "fetus",
+        near_wall=scenario.view.family != "endocavitary",
+        **place,
+    )
     roughen(surroundings, rng, **rough)
     if scenario.kind == "empty sac":
         return Medium(surroundings, ())

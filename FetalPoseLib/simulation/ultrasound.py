@@ -17,12 +17,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from FetalPoseLib.geometry import Volume
 from FetalPoseLib.simulation.banded import distances, toeplitz
 from FetalPoseLib.simulation.clutter import OFF, bands, displacement, haze_amplitude, line_weights, lose_frames
 from FetalPoseLib.simulation.display import compress, prefilter, reduce_speckle, scan_convert, volume_to_world
 from FetalPoseLib.simulation.probe import Probe
 from FetalPoseLib.simulation.settings import Settings
+from FetalPoseLib.volume.grid import Volume
 
 PEDESTAL_WIDTH = 6.0  # of the side lobes, in main-lobe widths
 TGC_CEILING = 1.5  # dB/cm/MHz: what attenuates more is bone, which no operator compensates
@@ -80,9 +80,7 @@ def beam_data(medium, probe: Probe, settings: Settings, *, seed=0, device="cpu")
     if clutter.dropouts:
         weights = line_weights(len(phi), len(theta), clutter, generator).to(device)
         strength, mirror = strength * weights, mirror * weights
-    envelope = sum(
-        _look(strength, mirror, spread, tgc, r, probe, settings, generator) for _ in range(settings.looks)
-    )
+    envelope = sum(_look(strength, mirror, spread, tgc, r, probe, settings, generator) for _ in range(settings.looks))
     if settings.looks > 1:
         envelope /= settings.looks
     if clutter.missing:

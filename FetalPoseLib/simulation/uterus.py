@@ -103,8 +103,9 @@ def _paint_neighbours(canvas: Canvas, sac: Ellipsoid, towards_probe: np.ndarray,
         canvas.paint(Ellipsoid(centre, random_orientation(rng), rng.uniform(8, 20, 3)), tissues["fluid"])
 
 
-def paint_mother(canvas: Canvas, sac: Ellipsoid, *, depth: torch.Tensor, towards_probe: np.ndarray, tissues,
-                 rng: np.random.Generator) -> None:
+def paint_mother(
+    canvas: Canvas, sac: Ellipsoid, *, depth: torch.Tensor, towards_probe: np.ndarray, tissues, rng: np.random.Generator
+) -> None:
     """A mother without a gestational sac: abdominal wall, bladder, bowel, and a few cysts or follicles."""
     _paint_neighbours(canvas, sac, towards_probe, tissues, rng)
     _paint_abdominal_wall(canvas, depth, tissues, rng)
@@ -114,9 +115,20 @@ def paint_mother(canvas: Canvas, sac: Ellipsoid, *, depth: torch.Tensor, towards
         canvas.paint(Ellipsoid(centre, random_orientation(rng), rng.uniform(2, 18, 3)), tissue)
 
 
-def paint_uterus(canvas: Canvas, body: Body, sac: Ellipsoid, *, depth: torch.Tensor, towards_probe: np.ndarray, tissues,
-                 rng: np.random.Generator, contact: Contact = FLOATING, contents: Contents = USUAL,
-                 empty: bool = False, near_wall: bool = True) -> np.ndarray:
+def paint_uterus(
+    canvas: Canvas,
+    body: Body,
+    sac: Ellipsoid,
+    *,
+    depth: torch.Tensor,
+    towards_probe: np.ndarray,
+    tissues,
+    rng: np.random.Generator,
+    contact: Contact = FLOATING,
+    contents: Contents = USUAL,
+    empty: bool = False,
+    near_wall: bool = True,
+) -> np.ndarray:
     """Paint everything but the fetus on a canvas that is filled with maternal tissue.
 
     Parameters
@@ -171,10 +183,14 @@ def cord_path(body: Body, placenta: np.ndarray, rng: np.random.Generator, count:
     """A slack Bezier curve (count, 3) mm from the cord's insertion in the belly to ``placenta`` (3,)."""
     start, outward = cord_insertion(body)
     slack = 0.45 * body.biometry.crl
-    control = np.stack([
-        start - 0.6 * outward, start + 0.5 * slack * outward,
-        start + slack * (outward + 0.8 * rng.normal(size=3)),
-        0.5 * (start + placenta) + 0.4 * slack * rng.normal(size=3), placenta,
-    ])
+    control = np.stack(
+        [
+            start - 0.6 * outward,
+            start + 0.5 * slack * outward,
+            start + slack * (outward + 0.8 * rng.normal(size=3)),
+            0.5 * (start + placenta) + 0.4 * slack * rng.normal(size=3),
+            placenta,
+        ]
+    )
     t = np.linspace(0, 1, count)[:, None]
     return sum(comb(4, k) * t**k * (1 - t) ** (4 - k) * point for k, point in enumerate(control))

@@ -34,8 +34,10 @@ class Simulation:
         todo = [s for s in self.subjects if not self._path(*s).exists()]
         context = multiprocessing.get_context("spawn")  # a fork would break torch's threads and CUDA
         options = {"daemon": True, "target": _work}
-        self._processes = [context.Process(args=(self.folder, todo[k::workers], spacing, device), **options)
-                           for k in range(min(workers, len(todo)))]
+        self._processes = [
+            context.Process(args=(self.folder, todo[k::workers], spacing, device), **options)
+            for k in range(min(workers, len(todo)))
+        ]
 
     def __enter__(self) -> Simulation:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -114,7 +116,7 @@ def validation_subjects(version: int = 1) -> Subjects:
 def _work(folder: Path, subjects: Subjects, spacing: float, device: str) -> None:
     import torch
 
-    from FetalPoseLib.memory import keep_freed_memory
+    from FetalPoseLib.network.memory import keep_freed_memory
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training, which then ends its helpers
     keep_freed_memory()

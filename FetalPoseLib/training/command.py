@@ -26,6 +26,7 @@ Recipes
   paper        L2, Adam with learning rate 1e-3 and beta1 0.5, batch size 1 (section 3); the default of r4 and gcp
   shipped      also weighs the maps' peaks, warms up, lowers the learning rate at the end, averages the weights, and
                computes in bfloat16 where the processor can; of the bundled fetal-frame, and its default
+  continued    shipped at half the learning rate; the default with --from
   compared     the paper's, with weighed peaks, warm-up, averaged weights, short gradients and bfloat16; of the bundled
                r4 and gcp
 
@@ -84,7 +85,10 @@ class Model:
 MODELS = {
     "fetal-frame": Model(
         (Pass("locate", 2.0, 16, 6000), Pass("orient", 1.0, 16, 6000), Pass("detect", 1.0, 24, 9500)),
-        spacing=1.0, input_stride=2, checkpointing=False, recipe="shipped",
+        spacing=1.0,
+        input_stride=2,
+        checkpointing=False,
+        recipe="shipped",
     ),  # fmt: skip
     "r4": Model((Pass("whole", 1.25, 16, 16000),), 1.25, input_stride=1, checkpointing=False, recipe="paper"),
     "gcp": Model((Pass("whole", 1.0, 16, 16000),), 1.0, input_stride=1, checkpointing=True, recipe="paper"),
@@ -96,31 +100,75 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--model", choices=MODELS, required=True, help="what to train, see above")
     add("--output", metavar="MODEL.safetensors", type=Path, required=True, help="where the trained model goes")
     add("--data", metavar="FOLDER", type=Path, help="your own volumes to train on (default: simulated ones)")
-    add("--validation", metavar="FOLDER", type=Path,
-        help="your own volumes to measure the error on (default: 24 simulated ones; none with --data)")
+    add(
+        "--validation",
+        metavar="FOLDER",
+        type=Path,
+        help="your own volumes to measure the error on (default: 24 simulated ones; none with --data)",
+    )
     add("--folder", metavar="FOLDER", type=Path, help="what the training keeps (default runs/MODEL)")
     add("--pass", dest="only", choices=("locate", "orient", "detect"), help="train one of fetal-frame's networks only")
-    add("--steps", type=_positive, metavar="N", help="for each network (default 6000 for locate and orient, "
-        "9500 for detect, 16000 for r4 and gcp)")
-    add("--recipe", choices=("paper", "shipped", "compared"), help="how to train, see above (default: the model's)")
+    add(
+        "--steps",
+        type=_positive,
+        metavar="N",
+        help="for each network (default 6000 for locate and orient, 9500 for detect, 16000 for r4 and gcp)",
+    )
+    add("--from", dest="start", metavar="MODEL", help="start from the weights of a bundled model or of a file")
+    add(
+        "--without",
+        metavar="FACTOR=VALUE",
+        action="append",
+        default=[],
+        help="leave out simulated fetuses, such as family=endocavitary, contact=back, build=random or haze=heavy; may "
+        "be given several times, and then leaves out those that have all",
+    )
+    add(
+        "--recipe",
+        choices=("paper", "shipped", "continued", "compared"),
+        help="how to train, see above (default: the model's)",
+    )
     add("--method", choices=("land", "rnn", "gan", "pair"), help="go on as a method of the paper's tables, see above")
-    add("--checkpointing", choices=("on", "off"), help="of gradients: a third of the memory at 1.4 times the time "
-        "(default: on for gcp)")
+    add(
+        "--checkpointing",
+        choices=("on", "off"),
+        help="of gradients: a third of the memory at 1.4 times the time (default: on for gcp)",
+    )
     add("--width", type=_positive, metavar="W", help="channels of the first level (default 16; detect 24)")
-    add("--input-stride", type=int, choices=(1, 2), help="2 halves the resolution inside, 1 is the paper's "
-        "(default 2 for fetal-frame, 1 for r4 and gcp)")
+    add(
+        "--input-stride",
+        type=int,
+        choices=(1, 2),
+        help="2 halves the resolution inside, 1 is the paper's (default 2 for fetal-frame, 1 for r4 and gcp)",
+    )
     add("--seed", type=int, default=1, metavar="N", help="of weights and augmentation (default 1)")
-    add("--cases", type=int, metavar="N", help="fetuses to simulate (default 1000; none with --data); the first 100 "
-        "are the training subjects of Sim-152")
+    add(
+        "--cases",
+        type=int,
+        metavar="N",
+        help="fetuses to simulate (default 1000; none with --data); the first 100 are the training subjects of Sim-152",
+    )
     add("--workers", type=_positive, metavar="N", help="processes that simulate (default: half of the cores)")
-    add("--resume", choices=("automatic", "never"), default="automatic",
-        help="automatic (default) goes on with a training in --folder, never refuses to")
+    add(
+        "--resume",
+        choices=("automatic", "never"),
+        default="automatic",
+        help="automatic (default) goes on with a training in --folder, never refuses to",
+    )
     add("--export", action="store_true", help="write the model from what has been trained, and train no further")
     add("--curves", metavar="CURVES.png", type=Path, help="also draw loss and error over the steps")
-    add("--precision", choices=("float16", "int8"), default="float16",
-        help="of the weights in the file: float16 (default), or int8 for half the size")
-    add("--library", metavar="POSES.npz", type=Path, 
-        help="with --data: also write your poses as a library for refinement")
+    add(
+        "--precision",
+        choices=("float16", "int8"),
+        default="float16",
+        help="of the weights in the file: float16 (default), or int8 for half the size",
+    )
+    add(
+        "--library",
+        metavar="POSES.npz",
+        type=Path,
+        help="with --data: also write your poses as a library for refinement",
+    )
     add("--validate-every", type=_positive, metavar="N", default=500, help="steps between validations (default 500)")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto (default) takes a GPU if there is one")
 
@@ -168,7 +216,7 @@ def _check(args) -> None:
 def _train(args, model: Model, folder: Path) -> None:
     import torch
 
-    from FetalPoseLib.memory import keep_freed_memory
+    from FetalPoseLib.network.memory import keep_freed_memory
     from FetalPoseLib.training.background import Simulation, training_subjects
 
     keep_freed_memory()
@@ -184,7 +232,8 @@ def _train(args, model: Model, folder: Path) -> None:
         if args.library:
             _write_library(args, own)
     validation = _validation(args, folder / "validation", model, options)
-    with Simulation(folder / "pool", training_subjects(cases), **options) as simulation:
+    subjects = training_subjects(cases, version=2, without=_without(args.without))
+    with Simulation(folder / "pool", subjects, **options) as simulation:
         _wait(simulation, min(FIRST_CASES, cases))
         if device == "cpu" and "OMP_NUM_THREADS" not in os.environ:  # a core for each simulating process
             torch.set_num_threads(max(1, _cores() - (workers if cases else 0)))
@@ -195,24 +244,33 @@ def _train(args, model: Model, folder: Path) -> None:
 def _train_pass(args, model: Model, which: Pass, folder: Path, validation: list, device: str) -> None:
     import torch
 
-    from FetalPoseLib.network import LandmarkNet
+    from FetalPoseLib.network.unet import LandmarkNet
     from FetalPoseLib.training.methods import METHODS, begin_with
     from FetalPoseLib.training.pool import Pool
+    from FetalPoseLib.training.start import network_from
     from FetalPoseLib.training.tasks import make_task
 
     recipe = _recipe(args, model, which, device)
     task = make_task(which.task, which.spacing)
     torch.manual_seed(recipe.seed)
     method, name = METHODS[args.method or "land"], args.method or which.task
-    net = LandmarkNet(
+    net = network_from(args.start, which.task) if args.start else LandmarkNet(
         out_channels=task.channels, width=args.width or which.width, recurrence=method.recurrence,
         checkpointing=model.checkpointing if args.checkpointing is None else args.checkpointing == "on",
         input_stride=args.input_stride or model.input_stride,
     )  # fmt: skip
     if args.method:
         begin_with(net, folder / which.task / "state.pt")
-    trainer = method.trainer(net, task, recipe, Pool(folder / "pool"), validation, folder / name,
-                             validate_every=args.validate_every, device=device)
+    trainer = method.trainer(
+        net,
+        task,
+        recipe,
+        Pool(folder / "pool"),
+        validation,
+        folder / name,
+        validate_every=args.validate_every,
+        device=device,
+    )
     if trainer.resume():
         print(f"{name}: going on from step {trainer.step} of {recipe.steps}")
     with _stopping(trainer):
@@ -240,11 +298,12 @@ def _stopping(trainer):
 def _recipe(args, model: Model, which: Pass, device: str):
     from dataclasses import replace
 
-    from FetalPoseLib.precision import has_bfloat16
-    from FetalPoseLib.training.detector import COMPARED, SHIPPED, Recipe
+    from FetalPoseLib.network.precision import has_bfloat16
+    from FetalPoseLib.training.detector import COMPARED, CONTINUED, SHIPPED, Recipe
 
-    recipes = {"paper": Recipe(), "shipped": SHIPPED, "compared": COMPARED}
-    recipe, steps = recipes[args.recipe or ("compared" if args.method else model.recipe)], which.steps
+    recipes = {"paper": Recipe(), "shipped": SHIPPED, "continued": CONTINUED, "compared": COMPARED}
+    usual = "compared" if args.method else "continued" if args.start else model.recipe
+    recipe, steps = recipes[args.recipe or usual], which.steps
     if args.method:  # the learning rate falls to the end: all are compared at rest
         recipe, steps = replace(recipe, decay=1.0), EPOCH
     bfloat16 = recipe.bfloat16 and has_bfloat16(device)
@@ -261,8 +320,9 @@ def _validation(args, folder: Path, model: Model, options: dict) -> list:
     if args.data:
         print("There is no --validation: the error is not measured, and the last weights are kept.", file=sys.stderr)
         return []
-    with Simulation(folder, validation_subjects(), **options) as simulation:
-        _wait(simulation, len(validation_subjects()))
+    subjects = validation_subjects(version=2)
+    with Simulation(folder, subjects, **options) as simulation:
+        _wait(simulation, len(subjects))
     pool = Pool(folder)
     pool.refresh()
     return pool.cases
@@ -309,6 +369,20 @@ def _wait(simulation, count: int) -> None:
         return
     with tqdm(total=count, desc=f"simulating {simulation.folder.name}", unit="case", file=sys.stderr) as bar:
         simulation.wait_for(count, lambda done: bar.update(min(done, count) - bar.n))
+
+
+def _without(texts: list[str]) -> dict[str, str]:
+    """The factors to leave out, from FACTOR=VALUE."""
+    from dataclasses import fields
+
+    from FetalPoseLib.simulation.scenario import Factors
+
+    names = [field.name for field in fields(Factors)]
+    pairs = dict(text.partition("=")[::2] for text in texts)
+    for name, value in pairs.items():
+        if name not in names or not value:
+            raise FetalPoseError(f"--without {name}={value} names no factor. Give one of {', '.join(names)}.")
+    return pairs
 
 
 def _check_resume(args, folders: list[Path]) -> None:

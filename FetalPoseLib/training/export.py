@@ -9,11 +9,11 @@ from pathlib import Path
 
 import torch
 
-from FetalPoseLib.compact import packed
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import replacing
+from FetalPoseLib.network.quantisation import packed
+from FetalPoseLib.network.weights import save_model
 from FetalPoseLib.training.tasks import Task
-from FetalPoseLib.weights import save_model
 
 KINDS = {("locate", "orient", "detect"): "fetal-frame", ("whole",): "single-pass"}
 

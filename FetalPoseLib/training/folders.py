@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
+from FetalPoseLib.body.fetal_frame import FetalFrame
+from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.fetal_frame import FetalFrame
-from FetalPoseLib.geometry import Volume
-from FetalPoseLib.skeleton import load_skeleton
 from FetalPoseLib.training.pool import canonical_case, load_case, save_case
+from FetalPoseLib.volume.grid import Volume
 
 VOLUMES = (".nrrd", ".nhdr", ".nii", ".nii.gz", ".mha", ".mhd")
 MARKUPS = ".mrk.json"
@@ -57,10 +57,18 @@ def find_pairs(folder: str | Path) -> list[Pair]:
     stems = [stem for stem, _ in volumes]
     twice = [stem for stem, count in Counter(stems).items() if count > 1]
     _refuse(twice, "stand for several volumes", folder, "Keep one volume of each.")
-    _refuse([s for s in stems if s not in markups], "are volumes without landmarks", folder,
-            f"Place them in Slicer and save them beside the volume as STEM{MARKUPS}, or take the volume out.")
-    _refuse([s for s in markups if s not in stems], "are landmarks without a volume", folder,
-            "Give the volume the same name, or take the landmarks out.")
+    _refuse(
+        [s for s in stems if s not in markups],
+        "are volumes without landmarks",
+        folder,
+        f"Place them in Slicer and save them beside the volume as STEM{MARKUPS}, or take the volume out.",
+    )
+    _refuse(
+        [s for s in markups if s not in stems],
+        "are landmarks without a volume",
+        folder,
+        "Give the volume the same name, or take the landmarks out.",
+    )
     return [Pair(stem, path, markups[stem]) for stem, path in volumes]
 
 
@@ -94,8 +102,14 @@ def read_pair(pair: Pair) -> tuple[Volume, np.ndarray]:
     return volume, np.where(inside[:, None], points, np.nan)
 
 
-def convert(folder: str | Path, pool: str | Path, *, spacing: float, frame: bool,
-            progress: Callable[[int, int], None] = lambda done, total: None) -> list[Path]:
+def convert(
+    folder: str | Path,
+    pool: str | Path,
+    *,
+    spacing: float,
+    frame: bool,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Path]:
     """Write the pairs of ``folder`` as cases of ``spacing`` mm into ``pool``; those that are there and up to date stay.
 
     Parameters

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from FetalPoseLib.body.fetal_frame import FetalFrame
+from FetalPoseLib.body.pose_library import PoseLibrary
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.fetal_frame import FetalFrame
-from FetalPoseLib.pose_library import PoseLibrary
 
 SUBJECTS = {"train": 100, "fresh": 300}  # split: how many, counted from 0
 

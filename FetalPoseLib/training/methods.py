@@ -11,10 +11,10 @@ from pathlib import Path
 
 import torch
 
+from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.loss import pair_loss
-from FetalPoseLib.network import LandmarkNet
-from FetalPoseLib.skeleton import load_skeleton
+from FetalPoseLib.network.losses import pair_loss
+from FetalPoseLib.network.unet import LandmarkNet
 from FetalPoseLib.training.adversarial import AdversarialTrainer
 from FetalPoseLib.training.detector import Trainer
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.geometry import Grid, Volume, canonical_grid, resample
+from FetalPoseLib.volume.grid import Grid, Volume, canonical_grid
+from FetalPoseLib.volume.resampling import resample
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,9 @@ class PoolCase:
         return self.landmarks if self.body is None else self.body
 
 
-def canonical_case(name: str, volume: Volume, landmarks: np.ndarray, *, spacing: float,
-                   body: np.ndarray | None = None) -> PoolCase:
+def canonical_case(
+    name: str, volume: Volume, landmarks: np.ndarray, *, spacing: float, body: np.ndarray | None = None
+) -> PoolCase:
     """Bring a volume of any spacing and direction to the isotropic canonical grid, as the estimator does."""
     grid = canonical_grid(volume, spacing)
     image = resample(volume, grid).numpy()
@@ -87,8 +89,9 @@ class Pool:
         return len(self.cases)
 
 
-def simulate_into(folder: Path, split: str, indices, *, spacing: float, device: str = "cpu",
-                  progress=lambda done: None) -> None:
+def simulate_into(
+    folder: Path, split: str, indices, *, spacing: float, device: str = "cpu", progress=lambda done: None
+) -> None:
     """Simulate subjects of a split into ``folder``; cases that are there already are left as they are."""
     from FetalPoseLib.simulation.datasets import simulate
 

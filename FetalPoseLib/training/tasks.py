@@ -14,12 +14,13 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from FetalPoseLib.axis_turns import AxisTurn
-from FetalPoseLib.fetal_frame import FetalFrame
-from FetalPoseLib.geometry import Grid, Volume, canonical_grid, normalise_intensity, resample, sample
-from FetalPoseLib.locator import POINTS, axis_frame, locator_points
-from FetalPoseLib.skeleton import load_skeleton
+from FetalPoseLib.body.fetal_frame import FetalFrame
+from FetalPoseLib.body.skeleton import load_skeleton
+from FetalPoseLib.detection.locate import POINTS, axis_frame, locator_points
 from FetalPoseLib.training.pool import PoolCase
+from FetalPoseLib.volume.axis_turns import AxisTurn
+from FetalPoseLib.volume.grid import Grid, Volume, canonical_grid, grid_in_frame
+from FetalPoseLib.volume.resampling import normalise_intensity, resample, sample
 
 
 @dataclass(frozen=True)
@@ -76,19 +77,19 @@ def make_task(name: str, spacing: float | None = None) -> Task:
     return usual[name] if spacing is None else replace(usual[name], spacing=spacing)
 
 
-def draw(task: Task, case: PoolCase, rng: np.random.Generator | None) -> Sample:
+def draw(task: Task, case: PoolCase, rng: np.random.Generator | None, *, wrong_frames: bool = False) -> Sample:
     """One sample of a case: augmented at random, or with ``rng`` None as the estimator would see it.
 
     Augmentation (paper, section 3: flips, which swap sides, and rotations): ``locate`` and ``whole`` turn and mirror
     the volume's axes, ``orient`` and ``detect`` err in the frame and mirror the body; all but ``whole``, which keeps
-    to the paper, vary gain and contrast.
+    to the paper, vary gain and contrast. With ``wrong_frames``, the task's share of samples lies in a wrong frame.
     """
     image = torch.from_numpy(case.volume).float()
     if rng is not None and task.views is None:
         image = _regrade(image, rng)
     image = normalise_intensity(image)
     if task.lower is not None:
-        return _in_frame(task, case, image, rng)
+        return _in_frame(task, case, image, rng, task.wrong_frames if wrong_frames else 0.0)
     grid, points = case.grid, _points(task, case)
     if not np.allclose(grid.spacing, task.spacing):
         volume = Volume(image.numpy(), grid.affine)
@@ -124,15 +125,15 @@ def _regrade(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     return torch.where(image > 0, grey, 0)
 
 
-def _in_frame(task: Task, case: PoolCase, image: torch.Tensor, rng) -> Sample:
+def _in_frame(task: Task, case: PoolCase, image: torch.Tensor, rng, share_wrong: float) -> Sample:
     frame, right = _true_frame(task, case, rng), True
-    if frame is None or (rng is not None and rng.random() < task.wrong_frames):
+    if frame is None or (rng is not None and share_wrong and rng.random() < share_wrong):
         frame, right = wrong_frame(frame, case.grid, np.random.default_rng(0) if rng is None else rng), False
     elif rng is not None:
         degrees, shift, scale = task.disturbance
         frame = frame.disturbed(rng, rotation_deg=degrees, shift=shift, scale=scale)
     points = _points(task, case)
-    grid = frame.grid(task.lower, task.upper, task.voxels_per_size)
+    grid = grid_in_frame(frame, task.lower, task.upper, task.voxels_per_size)
     image = sample(image, case.grid, grid)
     if rng is not None and rng.random() < 0.5:
         image, points = mirror_body(image, grid, points)

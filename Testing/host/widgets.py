@@ -198,9 +198,7 @@ class qMRMLNodeComboBox(QWidget):
 
     def _unfiltered(self, node) -> bool:
         attributes = self._options.get("attributes", {})
-        return all(
-            node.IsA(kind) <= (node.GetAttribute(name) == value) for (kind, name), value in attributes.items()
-        )
+        return all(node.IsA(kind) <= (node.GetAttribute(name) == value) for (kind, name), value in attributes.items())
 
     def _fill(self, without=None) -> None:
         scene = self._scene

@@ -23,13 +23,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from FetalPoseLib import locator
+from FetalPoseLib.body.fetal_frame import FetalFrame
+from FetalPoseLib.body.pose_library import PoseLibrary
+from FetalPoseLib.body.skeleton import Skeleton, load_skeleton
+from FetalPoseLib.detection import locate as locator
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.fetal_frame import FetalFrame
-from FetalPoseLib.geometry import Grid
-from FetalPoseLib.heatmap import peaks
-from FetalPoseLib.pose_library import PoseLibrary
-from FetalPoseLib.skeleton import Skeleton, load_skeleton
+from FetalPoseLib.network.heatmaps import peaks
+from FetalPoseLib.volume.grid import Grid
 
 CANDIDATES = 6  # peaks a landmark
 LEAST_SHARE = 0.4  # of a map's highest peak, from which another is a candidate

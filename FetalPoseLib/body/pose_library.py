@@ -12,38 +12,30 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from FetalPoseLib.body.registration import Similarity, register_points
+from FetalPoseLib.body.skeleton import Skeleton, load_skeleton
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.skeleton import Skeleton, load_skeleton
-
-if TYPE_CHECKING:  # registering poses takes no torch: Slicer's own process does it, too
-    import torch
-
-    from FetalPoseLib.geometry import Grid
 
 
 @dataclass(frozen=True, eq=False)
 class Registration:
-    """All atlases brought to one pose: ``aligned[a] = scale[a] * rotation[a] @ atlas[a] + translation[a]``.
+    """All atlases brought to one pose.
 
     Attributes
     ----------
     aligned : (A, 16, 3) mm
     residual : (A,) mm^2
         Sum of squared distances over all landmarks seen in the pose (Eq. 1).
-    rotation : (A, 3, 3), proper rotations
-    translation : (A, 3) mm
-    scale : (A,), all 1 unless a similarity was asked for
+    transforms : Similarity
+        One per atlas, from the atlas to the pose.
     """
 
     aligned: np.ndarray
     residual: np.ndarray
-    rotation: np.ndarray
-    translation: np.ndarray
-    scale: np.ndarray
+    transforms: Similarity
 
 
 class PoseLibrary:
@@ -124,20 +116,11 @@ class PoseLibrary:
         seen = np.isfinite(pose).all(axis=1)
         weights = self._weights(pose, seen, weights)
         target = np.where(seen[:, None], pose, 0.0)
-        centre, atlas_centre = weights @ target, weights @ self.poses
-        covariance = self.poses.transpose(0, 2, 1) @ (weights[:, None] * (target - centre))
-        rotation = best_rotation(covariance)
-        scale = np.ones(len(self))
-        if similarity:
-            variance = weights @ ((self.poses - atlas_centre[:, None]) ** 2).sum(axis=2).T
-            scale = np.einsum("aij,aji->a", rotation, covariance) / variance
-        transposed = np.ascontiguousarray((scale[:, None, None] * rotation).transpose(0, 2, 1))
-        translation = centre - (atlas_centre[:, None] @ transposed)[:, 0]
-        aligned = self.poses @ transposed
-        aligned += translation[:, None]
+        moved = register_points(self.poses, target, weights, similarity=similarity)
+        aligned = moved.apply(self.poses)
         squares = (aligned - target) ** 2
         residual = squares.reshape(len(self), -1) @ np.repeat(seen, 3).astype(np.float64)
-        return Registration(aligned, residual, rotation, translation, scale)
+        return Registration(aligned, residual, moved)
 
     def support_set(
         self, pose, k: int = 10, *, similarity: bool = False, weights=None
@@ -180,45 +163,3 @@ class PoseLibrary:
         if not extent[1] > 1e-3 * extent[0]:
             raise FetalPoseError("The landmarks seen lie on a line: the rotation stays open. Place more of them.")
         return weights / weights.sum()
-
-
-def label_proxy(aligned, grid: Grid, sigma: float, device="cpu") -> torch.Tensor:
-    """The label proxy (16, nz, ny, nx) on `grid`: mean Gaussian maps of the aligned atlases (k, 16, 3) RAS mm."""
-    from FetalPoseLib.heatmap import render_mean
-
-    return render_mean(grid.to_voxel(aligned), grid.array_shape, sigma, device)
-
-
-def best_rotation(covariance: np.ndarray) -> np.ndarray:
-    """The proper rotations R (A, 3, 3) that maximise trace(R C) for each C = sum of x y^T, so that R x fits y best.
-
-    Horn's quaternion (J. Opt. Soc. Am. A 4, 1987): the dominant eigenvector of a 4x4 matrix, here by squaring that
-    matrix until it has rank one. It is Kabsch's SVD solution with reflections excluded, at a third of the time of a
-    batched SVD: thousands of 4x4 products are one fast call.
-    """
-    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = np.moveaxis(covariance, 0, -1)
-    upper = np.array([
-        [xx + yy + zz, yz - zy, zx - xz, xy - yx],
-        [yz - zy, xx - yy - zz, xy + yx, zx + xz],
-        [zx - xz, xy + yx, yy - xx - zz, yz + zy],
-        [xy - yx, zx + xz, yz + zy, zz - xx - yy],
-    ])  # fmt: skip
-    matrix = np.ascontiguousarray(np.moveaxis(upper, -1, 0))
-    norm = np.sqrt(np.einsum("aij,aij->a", matrix, matrix))[:, None, None]
-    matrix = matrix / np.maximum(norm, np.finfo(float).tiny) + np.eye(4)  # positive definite: largest = most positive
-    matrix /= 4  # its trace: Horn's matrix has none
-    for _ in range(40):
-        matrix = matrix @ matrix
-        purity = np.einsum("aii->a", matrix)
-        matrix /= purity[:, None, None]
-        if purity.min() > 1 - 1e-8:  # of the matrix before squaring; what is left of the others is now 1e-16
-            break
-    column = np.argmax(np.diagonal(matrix, axis1=1, axis2=2), axis=1)
-    quaternion = matrix[np.arange(len(matrix)), :, column]
-    w, x, y, z = (quaternion / np.linalg.norm(quaternion, axis=1, keepdims=True)).T
-    rotation = np.array([
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ])  # fmt: skip
-    return np.ascontiguousarray(np.moveaxis(rotation, -1, 0))

@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from FetalPoseLib.body.pose_library import PoseLibrary
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.geometry import Grid
-from FetalPoseLib.heatmap import decode
-from FetalPoseLib.loss import heatmap_loss
-from FetalPoseLib.network import LandmarkNet, set_normalisation
-from FetalPoseLib.pose_library import PoseLibrary, label_proxy
-from FetalPoseLib.precision import autocast
+from FetalPoseLib.network.heatmaps import decode, render_mean
+from FetalPoseLib.network.losses import heatmap_loss
+from FetalPoseLib.network.precision import autocast
+from FetalPoseLib.network.unet import LandmarkNet, set_normalisation
+from FetalPoseLib.volume.grid import Grid
 
 #: Options of `Refinement`: the paper's, and ours, chosen on validation subjects (`fetalpose benchmark refinement`).
 PAPER: dict = {}
@@ -194,3 +194,8 @@ class Refinement:
         weights = 1 / np.maximum(residual, 1.0)  # 1 mm^2: an atlas cannot be better than exact
         maps = (label_proxy(atlas[None], self.grid, self.sigma, device) for atlas in aligned)
         return sum(weight * atlas for weight, atlas in zip(weights / weights.sum(), maps, strict=True))
+
+
+def label_proxy(aligned, grid: Grid, sigma: float, device="cpu") -> Tensor:
+    """The label proxy (16, nz, ny, nx) on `grid`: mean Gaussian maps of the aligned atlases (k, 16, 3) RAS mm."""
+    return render_mean(grid.to_voxel(aligned), grid.array_shape, sigma, device)

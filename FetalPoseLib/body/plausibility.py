@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from FetalPoseLib.body.measurements import segment_lengths
+from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.measurements import segment_lengths
-from FetalPoseLib.skeleton import load_skeleton
 
 UNSURE = 0.35  # confidence below which a landmark should be checked
 TOO_FAR = 4.0  # standard deviations of a length: of the library's bodies, and of placing its ends

@@ -1,20 +1,18 @@
 """Volumes and sampling grids in the world: RAS millimetres outside, voxels (x, y, z) inside, arrays indexed [z, y, x].
 
-Whatever axis order, handedness, spacing and direction a volume was saved with, `canonical_grid` and `resample` bring
-it to isotropic voxels along the world's axes. A left-handed volume is thereby mirrored back, which is what keeps the
-fetus's left and right apart.
+Whatever axis order, handedness, spacing and direction a volume was saved with, `canonical_grid` gives it isotropic
+voxels along the world's axes. A left-handed volume is thereby mirrored back, which keeps the fetus's left and right
+apart. This file needs numpy only, so that Slicer's own process can use it without torch.
 """
 
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-import torch
-from torch.nn import functional
 
+from FetalPoseLib.body.fetal_frame import FetalFrame
 from FetalPoseLib.errors import FetalPoseError
 
-FWHM = 2 * np.sqrt(2 * np.log(2))  # full width at half maximum of a Gaussian, in standard deviations
 MAX_VOXELS = 2**29  # 2 GiB of float32: far beyond any ultrasound volume, within reach of a spacing given in metres
 
 
@@ -150,83 +148,23 @@ def canonical_grid(volume: Volume, spacing: float) -> Grid:
     return Grid(tuple(shape.astype(int)), affine)
 
 
-def resample(volume: Volume, grid: Grid, *, device: str | torch.device = "cpu") -> torch.Tensor:
-    """The volume on another grid, (nz, ny, nx) float32: anti-aliased, trilinear, zero outside the volume's voxels.
+def grid_in_frame(frame: FetalFrame, lower, upper, voxels_per_size: float, *, multiple: int = 32) -> Grid:
+    """Grid along a fetus's axes, centred on a box that it covers.
 
-    Before it is sampled more coarsely, the volume is blurred along each of its own axes by the Gaussian that takes a
-    voxel's full width at half maximum from the source's size to the target's (Cardoso et al., MICCAI 2015); it is not
-    blurred where the target is finer. NaN and infinite voxels count as 0, "no echo".
-
-    Example
-    -------
-    >>> image = resample(volume, canonical_grid(volume, 1.25))
+    Parameters
+    ----------
+    lower, upper : (3,) body units
+        Corners of the box in the fetus's frame; ValueError unless each upper value lies above its lower one.
+    voxels_per_size : float
+        Voxels per body unit: a voxel measures ``frame.size / voxels_per_size`` mm.
+    multiple : int
+        Sizes are rounded up to a multiple of it, as the network's pooling needs.
     """
-    array = torch.from_numpy(np.array(volume.array, dtype=np.float32, order="C")).to(device)
-    if volume.array.dtype.kind == "f":
-        array = torch.nan_to_num(array, nan=0.0, posinf=0.0, neginf=0.0)
-    # The length of each source voxel's edge, measured in target voxels, whatever the angle between the two grids.
-    step = np.linalg.norm(np.linalg.inv(grid.affine[:3, :3]) @ volume.ijk_to_ras[:3, :3], axis=0)
-    for axis, ratio in enumerate(1 / step):
-        if ratio > 1 + 1e-6:
-            array = _blur(array, 2 - axis, np.sqrt(ratio**2 - 1) / FWHM)
-    result = sample(array, volume.grid, grid)
-    # An integer picture stays one: interpolation must not fringe the sector with values between 0 (outside) and 1.
-    return result.round_() if volume.array.dtype.kind in "bui" else result
-
-
-def sample(tensor: torch.Tensor, source: Grid, target: Grid) -> torch.Tensor:
-    """A tensor (nz, ny, nx) or (C, nz, ny, nx) on the grid `source`, read on `target`: trilinear, no filter.
-
-    Within the source's outermost half voxels the nearest value holds; beyond them the result is 0.
-    """
-    if tuple(tensor.shape[-3:]) != source.array_shape or tensor.ndim not in (3, 4):
-        raise ValueError(f"a tensor of shape {tuple(tensor.shape)} is not on a grid of {source.array_shape}")
-    batch = tensor.reshape(1, -1, *source.array_shape)
-    matrix = _unit_cube(source) @ np.linalg.inv(source.affine) @ target.affine @ np.linalg.inv(_unit_cube(target))
-    theta = torch.from_numpy(matrix[None, :3]).to(batch)
-    where = functional.affine_grid(theta, [1, 1, *target.array_shape], align_corners=False)
-    result = functional.grid_sample(batch, where, mode="bilinear", padding_mode="border", align_corners=False)
-    result *= (where.abs().amax(dim=-1) <= 1 + 1e-5).to(batch)  # tolerance: target centres on the source's very edge
-    return result.reshape(*tensor.shape[:-3], *target.array_shape)
-
-
-def normalise_intensity(tensor: torch.Tensor) -> torch.Tensor:
-    """Zero mean and unit standard deviation over the voxels above 0 (the sector); exactly 0 everywhere else.
-
-    Raises
-    ------
-    FetalPoseError
-        There is no picture in the volume: no voxel above 0, or all of them equal.
-    """
-    sector = tensor > 0
-    values = tensor[sector].double()
-    if values.numel() < 2 or not values.std() > 1e-5 * values.mean():
-        value = f"all {values[0].item():g}" if values.numel() else "none above 0"
-        raise FetalPoseError(f"The volume holds no picture: its values are {value}. Choose an ultrasound volume.")
-    normalised = (tensor - values.mean()) / values.std()
-    return torch.where(sector, normalised, 0).to(torch.float32)
-
-
-def _unit_cube(grid: Grid) -> np.ndarray:
-    """Matrix (4, 4) from voxels to torch's sampling coordinates: -1 and 1 at the outer faces of the voxel box."""
-    size = np.array(grid.shape, dtype=np.float64)
-    matrix = np.diag([*(2 / size), 1.0])
-    matrix[:3, 3] = 1 / size - 1
-    return matrix
-
-
-def _blur(array: torch.Tensor, dim: int, sigma: float) -> torch.Tensor:
-    """Gaussian filter along one dimension, edges repeated; `sigma` in voxels.
-
-    One product with a banded matrix: on one core several times faster than torch's 1D convolution of a 3D array.
-    """
-    n, radius = array.shape[dim], int(np.ceil(4 * sigma))
-    taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    rows = np.repeat(np.arange(n), taps.size)
-    columns = np.clip(rows.reshape(n, -1) + np.arange(-radius, radius + 1), 0, n - 1).ravel()
-    weights = np.zeros((n, n))
-    np.add.at(weights, (rows, columns), np.tile(taps / taps.sum(), n))
-    band = torch.from_numpy(weights).to(array)
-    if dim == 2:
-        return array @ band.T
-    return band @ array if dim == 1 else (band @ array.reshape(n, -1)).reshape(array.shape)
+    lower, upper = np.asarray(lower, dtype=np.float64), np.asarray(upper, dtype=np.float64)
+    if not (upper > lower).all():
+        raise ValueError(f"the box's upper corner {upper} must lie above its lower corner {lower}")
+    shape = multiple * np.ceil((upper - lower) * voxels_per_size / multiple - 1e-6).astype(int)
+    affine = np.eye(4)
+    affine[:3, :3] = frame.rotation * (frame.size / voxels_per_size)
+    affine[:3, 3] = frame.to_world((lower + upper) / 2 - (shape - 1) / (2 * voxels_per_size))
+    return Grid(tuple(shape), affine)

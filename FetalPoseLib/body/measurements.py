@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from FetalPoseLib.body.skeleton import Skeleton, load_skeleton
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.skeleton import Skeleton, load_skeleton
 
 
 def segment_lengths(points, skeleton: Skeleton | None = None) -> np.ndarray:

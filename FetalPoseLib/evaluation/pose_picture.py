@@ -13,12 +13,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
+from FetalPoseLib.body.fetal_frame import FetalFrame
+from FetalPoseLib.body.measurements import segment_lengths
+from FetalPoseLib.body.skeleton import Skeleton, load_skeleton
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.fetal_frame import FetalFrame
 from FetalPoseLib.files import replacing
-from FetalPoseLib.geometry import Grid, Volume, resample
-from FetalPoseLib.measurements import segment_lengths
-from FetalPoseLib.skeleton import Skeleton, load_skeleton
+from FetalPoseLib.volume.grid import Grid, Volume
+from FetalPoseLib.volume.resampling import resample
 
 PIXEL_MM = 0.5
 MARGIN_MM = 12.0

@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.integrate import trapezoid
 
-from FetalPoseLib.measurements import segment_lengths
-from FetalPoseLib.skeleton import Skeleton, load_skeleton
+from FetalPoseLib.body.measurements import segment_lengths
+from FetalPoseLib.body.skeleton import Skeleton, load_skeleton
 
 
 def landmark_errors(predicted, truth) -> np.ndarray:

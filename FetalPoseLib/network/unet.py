@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from FetalPoseLib.recurrent import SkeletonRNN
+from FetalPoseLib.network.recurrent import SkeletonRNN
 
 NORMALISATIONS = ("volume", "running")
 
@@ -134,8 +134,17 @@ class LandmarkNet(nn.Module):
         If `input_stride` is neither 1 nor 2.
     """
 
-    def __init__(self, in_channels: int = 1, out_channels: int = 16, width: int = 16, input_stride: int = 1,
-                 levels: int = 4, max_channels: int | None = None, recurrence: int = 0, checkpointing: bool = False):
+    def __init__(
+        self,
+        in_channels: int = 1,
+        out_channels: int = 16,
+        width: int = 16,
+        input_stride: int = 1,
+        levels: int = 4,
+        max_channels: int | None = None,
+        recurrence: int = 0,
+        checkpointing: bool = False,
+    ):
         super().__init__()
         if input_stride not in (1, 2):
             raise ValueError(f"input_stride is {input_stride}, must be 1 or 2")

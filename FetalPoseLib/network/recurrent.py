@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from FetalPoseLib.skeleton import load_skeleton
+from FetalPoseLib.body.skeleton import load_skeleton
 
 
 class SkeletonRNN(nn.Module):

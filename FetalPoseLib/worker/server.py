@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.worker_client import points_of_rows, rows_of_points
+from FetalPoseLib.worker.client import points_of_rows, rows_of_points
 
 MAIN = ("detect", "whole")  # the networks that mark the 16 landmarks, one in a model
 
@@ -100,7 +100,7 @@ class Server:
         return self._estimator
 
     def estimate(self, number: int, request: dict) -> None:
-        from FetalPoseLib.geometry import Volume
+        from FetalPoseLib.volume.grid import Volume
 
         path = Path(request["volume"])
         volume = Volume(np.load(path, allow_pickle=False), request["ijk_to_ras"])
@@ -226,7 +226,7 @@ def _spacings(estimator) -> list[float]:
 
 def _library(bundled, paths: list[str]):
     """The bundled atlases with the user's own."""
-    from FetalPoseLib.pose_library import PoseLibrary
+    from FetalPoseLib.body.pose_library import PoseLibrary
 
     own = [PoseLibrary.load(path) for path in paths]
     if not own:
@@ -290,7 +290,3 @@ def _in_words(error: Exception) -> tuple[str, bool]:
     if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
         return "Not enough memory. Close other programs, or use a smaller volume.", True
     return f"The network failed: {type(error).__name__}: {error}", False
-
-
-if __name__ == "__main__":
-    main()

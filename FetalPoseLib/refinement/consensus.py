@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from FetalPoseLib.axis_turns import MIRROR, AxisTurn
-from FetalPoseLib.fetal_frame import FetalFrame
-from FetalPoseLib.geometry import Grid
-from FetalPoseLib.pictorial import PoseReader
+from FetalPoseLib.body.fetal_frame import FetalFrame
+from FetalPoseLib.refinement.pose_reader import PoseReader
+from FetalPoseLib.volume.axis_turns import MIRROR, AxisTurn
+from FetalPoseLib.volume.grid import Grid
 
 #: SD of the frames that are looked from: degrees, body units, log of size. Half of what the network learnt to bear.
 ELSEWHERE = (6.0, 0.03, 0.04)

@@ -12,8 +12,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from FetalPoseLib.compact import unpacked
 from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.network.quantisation import unpacked
 from FetalPoseLib.resources import resource_path
 
 

@@ -57,7 +57,7 @@ from pathlib import Path
 import numpy as np
 
 PATIENCE = 0.25  # s from asking the process to end to killing it: Cancel answers within half a second
-_ROOT = Path(__file__).resolve().parent.parent  # where `-m FetalPoseLib.worker` is found, in any layout
+_ROOT = Path(__file__).resolve().parent.parent.parent  # where `-m FetalPoseLib.worker` is found, in any layout
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,8 +113,12 @@ class WorkerClient:
     command : the whole command line, instead of ``[python, "-m", "FetalPoseLib.worker"]``.
     """
 
-    def __init__(self, python: str | Path = sys.executable, environment: Mapping[str, str] | None = None,
-                 command: Sequence[str] | None = None):
+    def __init__(
+        self,
+        python: str | Path = sys.executable,
+        environment: Mapping[str, str] | None = None,
+        command: Sequence[str] | None = None,
+    ):
         self.command = list(command or [str(python), "-m", "FetalPoseLib.worker"])
         self.environment = dict(environment or {})
         self._numbers = count(1)
@@ -148,10 +152,21 @@ class WorkerClient:
 
     # requests
 
-    def estimate(self, volume, *, model: str = "fetal-frame", weights: str | Path | None = None, device: str = "auto",
-                 iterations: int = 6, refinement: str = "consensus", k: int = 10, spacing: float | None = None,
-                 libraries: Sequence[str | Path] = (),
-                 fixed: Mapping[int, Sequence[float]] | None = None, start=None) -> int:
+    def estimate(
+        self,
+        volume,
+        *,
+        model: str = "fetal-frame",
+        weights: str | Path | None = None,
+        device: str = "auto",
+        iterations: int = 6,
+        refinement: str = "consensus",
+        k: int = 10,
+        spacing: float | None = None,
+        libraries: Sequence[str | Path] = (),
+        fixed: Mapping[int, Sequence[float]] | None = None,
+        start=None,
+    ) -> int:
         """Ask for the pose in a volume; returns the request's number at once.
 
         Parameters

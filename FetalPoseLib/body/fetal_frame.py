@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from FetalPoseLib.body.skeleton import Skeleton, load_skeleton
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.geometry import Grid
-from FetalPoseLib.skeleton import Skeleton, load_skeleton
 
 TRUNK = ("neck", "spine", "sacrum", "right_shoulder", "left_shoulder", "right_hip", "left_hip")
 
@@ -68,20 +67,6 @@ class FetalFrame:
     def to_world(self, points) -> np.ndarray:
         """Points (..., 3) in body units back in RAS mm."""
         return self.size * np.asarray(points, dtype=np.float64) @ self.rotation.T + self.origin
-
-    def grid(self, lower, upper, voxels_per_size: float, *, multiple: int = 32) -> Grid:
-        """Grid along the body's axes, centred on the box `lower` to `upper` (3,) in body units, which it covers.
-
-        Its voxels measure size / voxels_per_size mm; its sizes are rounded up to a multiple of `multiple`.
-        """
-        lower, upper = np.asarray(lower, dtype=np.float64), np.asarray(upper, dtype=np.float64)
-        if not (upper > lower).all():
-            raise ValueError(f"the box's upper corner {upper} must lie above its lower corner {lower}")
-        shape = multiple * np.ceil((upper - lower) * voxels_per_size / multiple - 1e-6).astype(int)
-        affine = np.eye(4)
-        affine[:3, :3] = self.rotation * (self.size / voxels_per_size)
-        affine[:3, 3] = self.to_world((lower + upper) / 2 - (shape - 1) / (2 * voxels_per_size))
-        return Grid(tuple(shape), affine)
 
     def disturbed(self, rng: np.random.Generator, *, rotation_deg: float, shift: float, scale: float) -> "FetalFrame":
         """This frame with a random error, as a first pass makes it.

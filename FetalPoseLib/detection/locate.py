@@ -15,11 +15,12 @@ from itertools import product
 
 import numpy as np
 
+from FetalPoseLib.body.fetal_frame import FetalFrame
+from FetalPoseLib.body.registration import register_points
+from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.fetal_frame import FetalFrame
-from FetalPoseLib.geometry import Grid
-from FetalPoseLib.heatmap import peaks
-from FetalPoseLib.skeleton import load_skeleton
+from FetalPoseLib.network.heatmaps import peaks
+from FetalPoseLib.volume.grid import Grid
 
 POINTS = ("head", "neck", "spine", "sacrum", "front")
 #: Say of each point in the fit: the head nods and the front is a construction, the column is the frame.
@@ -140,15 +141,11 @@ def distinct(readings: list[Reading], count: int) -> list[Reading]:
 
 
 def _fit(points: np.ndarray, template: np.ndarray, weights: np.ndarray) -> tuple[FetalFrame | None, float]:
-    """Similarity (Umeyama 1991, no reflection) from body units to world, and its weighted residual in body units."""
-    w = weights / weights.sum()
-    mean, template_mean = w @ points, w @ template
-    a, b = template - template_mean, points - mean
-    u, s, vt = np.linalg.svd((w[:, None] * b).T @ a)
-    sign = np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-    size = (s * np.diag(sign)).sum() / (w @ (a**2).sum(axis=1))
+    """Similarity from body units to world, as a frame, and its weighted residual in body units; None if degenerate."""
+    fit = register_points(template, points, weights, similarity=True)
+    size = float(fit.scale)
     if not size > 1e-3:
         return None, np.inf
-    rotation = u @ sign @ vt
-    residual = np.sqrt(w @ ((b / size - a @ rotation.T) ** 2).sum(axis=1))
-    return FetalFrame(rotation, mean - size * rotation @ template_mean, size), float(residual)
+    frame = FetalFrame(fit.rotation, fit.translation, size)
+    squares = ((frame.to_body(points) - template) ** 2).sum(axis=1)
+    return frame, float(np.sqrt(weights @ squares / weights.sum()))

@@ -1,0 +1,4 @@
+"""Volumes and grids: ``grid`` in numpy, ``resampling`` and ``axis_turns`` with torch.
+
+Imports ``body``. A new file here is one more way to read a volume at other points.
+"""

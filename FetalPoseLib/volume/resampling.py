@@ -1,0 +1,92 @@
+"""Volumes read on other grids, with torch: anti-aliased, trilinear; and grey values brought to one scale."""
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.volume.grid import Grid, Volume
+
+FWHM = 2 * np.sqrt(2 * np.log(2))  # full width at half maximum of a Gaussian, in standard deviations
+
+
+def resample(volume: Volume, grid: Grid, *, device: str | torch.device = "cpu") -> torch.Tensor:
+    """The volume on another grid, (nz, ny, nx) float32: anti-aliased, trilinear, zero outside the volume's voxels.
+
+    Before it is sampled more coarsely, the volume is blurred along each of its own axes by the Gaussian that takes a
+    voxel's full width at half maximum from the source's size to the target's (Cardoso et al., MICCAI 2015); it is not
+    blurred where the target is finer. NaN and infinite voxels count as 0, "no echo".
+
+    Example
+    -------
+    >>> image = resample(volume, canonical_grid(volume, 1.25))
+    """
+    array = torch.from_numpy(np.array(volume.array, dtype=np.float32, order="C")).to(device)
+    if volume.array.dtype.kind == "f":
+        array = torch.nan_to_num(array, nan=0.0, posinf=0.0, neginf=0.0)
+    # The length of each source voxel's edge, measured in target voxels, whatever the angle between the two grids.
+    step = np.linalg.norm(np.linalg.inv(grid.affine[:3, :3]) @ volume.ijk_to_ras[:3, :3], axis=0)
+    for axis, ratio in enumerate(1 / step):
+        if ratio > 1 + 1e-6:
+            array = _blur(array, 2 - axis, np.sqrt(ratio**2 - 1) / FWHM)
+    result = sample(array, volume.grid, grid)
+    # An integer picture stays one: interpolation must not fringe the sector with values between 0 (outside) and 1.
+    return result.round_() if volume.array.dtype.kind in "bui" else result
+
+
+def sample(tensor: torch.Tensor, source: Grid, target: Grid) -> torch.Tensor:
+    """A tensor (nz, ny, nx) or (C, nz, ny, nx) on the grid `source`, read on `target`: trilinear, no filter.
+
+    Within the source's outermost half voxels the nearest value holds; beyond them the result is 0.
+    """
+    if tuple(tensor.shape[-3:]) != source.array_shape or tensor.ndim not in (3, 4):
+        raise ValueError(f"a tensor of shape {tuple(tensor.shape)} is not on a grid of {source.array_shape}")
+    batch = tensor.reshape(1, -1, *source.array_shape)
+    matrix = _unit_cube(source) @ np.linalg.inv(source.affine) @ target.affine @ np.linalg.inv(_unit_cube(target))
+    theta = torch.from_numpy(matrix[None, :3]).to(batch)
+    where = functional.affine_grid(theta, [1, 1, *target.array_shape], align_corners=False)
+    result = functional.grid_sample(batch, where, mode="bilinear", padding_mode="border", align_corners=False)
+    result *= (where.abs().amax(dim=-1) <= 1 + 1e-5).to(batch)  # tolerance: target centres on the source's very edge
+    return result.reshape(*tensor.shape[:-3], *target.array_shape)
+
+
+def normalise_intensity(tensor: torch.Tensor) -> torch.Tensor:
+    """Zero mean and unit standard deviation over the voxels above 0 (the sector); exactly 0 everywhere else.
+
+    Raises
+    ------
+    FetalPoseError
+        There is no picture in the volume: no voxel above 0, or all of them equal.
+    """
+    sector = tensor > 0
+    values = tensor[sector].double()
+    if values.numel() < 2 or not values.std() > 1e-5 * values.mean():
+        value = f"all {values[0].item():g}" if values.numel() else "none above 0"
+        raise FetalPoseError(f"The volume holds no picture: its values are {value}. Choose an ultrasound volume.")
+    normalised = (tensor - values.mean()) / values.std()
+    return torch.where(sector, normalised, 0).to(torch.float32)
+
+
+def _unit_cube(grid: Grid) -> np.ndarray:
+    """Matrix (4, 4) from voxels to torch's sampling coordinates: -1 and 1 at the outer faces of the voxel box."""
+    size = np.array(grid.shape, dtype=np.float64)
+    matrix = np.diag([*(2 / size), 1.0])
+    matrix[:3, 3] = 1 / size - 1
+    return matrix
+
+
+def _blur(array: torch.Tensor, dim: int, sigma: float) -> torch.Tensor:
+    """Gaussian filter along one dimension, edges repeated; `sigma` in voxels.
+
+    One product with a banded matrix: on one core several times faster than torch's 1D convolution of a 3D array.
+    """
+    n, radius = array.shape[dim], int(np.ceil(4 * sigma))
+    taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    rows = np.repeat(np.arange(n), taps.size)
+    columns = np.clip(rows.reshape(n, -1) + np.arange(-radius, radius + 1), 0, n - 1).ravel()
+    weights = np.zeros((n, n))
+    np.add.at(weights, (rows, columns), np.tile(taps / taps.sum(), n))
+    band = torch.from_numpy(weights).to(array)
+    if dim == 2:
+        return array @ band.T
+    return band @ array if dim == 1 else (band @ array.reshape(n, -1)).reshape(array.shape)

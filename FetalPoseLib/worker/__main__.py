@@ -1,0 +1,5 @@
+"""`python -m FetalPoseLib.worker`: serve until standard input closes."""
+
+from FetalPoseLib.worker.server import main
+
+main()
