@@ -24,6 +24,7 @@ from FetalPoseLib.network.unet import LandmarkNet, set_normalisation
 from FetalPoseLib.training.pool import Pool
 from FetalPoseLib.training.tasks import Sample, Task, draw
 
+BLANK = 0.05  # standard deviation of a sample that shows next to nothing; a whole volume has 1
 REFRESH_EVERY = 100  # steps between looks for new cases
 
 
@@ -59,7 +60,7 @@ class Recipe:
 SHIPPED = Recipe(beta1=0.9, foreground=60.0, warmup=200, decay=0.35, averaging=0.998, bfloat16=True)
 
 #: Of a training that starts from trained weights: half the rate, so that what was learnt before is not lost at once.
-CONTINUED = replace(SHIPPED, learning_rate=5e-4)
+CONTINUED = replace(SHIPPED, learning_rate=5e-4, clip=0.2)
 
 #: Of the methods that the benchmark compares: the paper's, and what lets it leave zero within an epoch. Plain L2 had
 #: learnt nothing after 300 steps, when the weighted one knew the midline; gradients over 0.2 are five times the usual.
@@ -176,8 +177,7 @@ class Trainer:
 
     def _one_step(self) -> float:
         rng = np.random.default_rng([self.recipe.seed, self.step])
-        case = self.pool.cases[rng.integers(len(self.pool.cases))]
-        sample = draw(self.task, case, rng, wrong_frames=True)
+        sample = self._sample(rng)
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.rate(self.step)
         image, target = sample.image[None, None].to(self.device), self._target(sample)
@@ -187,11 +187,19 @@ class Trainer:
         loss = self._loss(prediction[0].float(), target, image[0])
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        if self.recipe.clip:
-            torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip)
-        self.optimiser.step()
-        self._update_average()
+        norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip or float("inf"))
+        if torch.isfinite(norm):  # a nearly even picture makes gradients overflow, and one such step ends a training
+            self.optimiser.step()
+            self._update_average()
         return float(loss.detach())
+
+    def _sample(self, rng: np.random.Generator) -> Sample:
+        """A sample of a random case that shows something: the view of a cut fetus may lie outside the field."""
+        while True:
+            case = self.pool.cases[rng.integers(len(self.pool.cases))]
+            sample = draw(self.task, case, rng, wrong_frames=True)
+            if sample.image.std() > BLANK:
+                return sample
 
     def _precision(self):
         return autocast(self.device, self.recipe.bfloat16)
