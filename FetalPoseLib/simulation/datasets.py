@@ -260,8 +260,10 @@ def _draw_twin(scenario: Scenario, body: Body, sac: Ellipsoid, probe: Probe, rng
     return None
 
 
-def simulate(split: str, index: int, *, spacing: float = 1.25, device="cpu") -> Case:
-    """Scan a subject into a volume of cubic voxels of ``spacing`` mm.
+def simulate(split: str, index: int, *, spacing: float | None = 1.25, device="cpu") -> Case:
+    """Scan a subject into a volume of cubic voxels of ``spacing`` mm, or of those in which it is stored if None.
+
+    Stored voxels measure 0.5 mm in version 1, and 0.19 to 1.0 mm in version 2, a third of them not cubic.
 
     >>> case = simulate("validation", 0, spacing=1.25)
     >>> case.landmarks.shape
@@ -270,6 +272,7 @@ def simulate(split: str, index: int, *, spacing: float = 1.25, device="cpu") -> 
     subject = draw_subject(split, index)
     medium = subject.medium(device=device)
     seed = int(subject.rng.integers(2**63))
+    spacing = subject.scenario.view.voxel if spacing is None else spacing
     volume = acquire(medium, subject.probe, subject.settings, spacing=spacing, seed=seed, device=device)
     body = subject.body.landmarks if subject.scenario.kind == "fetus" else np.full((16, 3), np.nan)
     return Case(subject.name, volume, subject.landmarks, subject.biometry, body, subject.scenario)

@@ -53,14 +53,19 @@ def reduce_speckle(image: torch.Tensor, probe: Probe, settings: Settings) -> tor
     return mean.lerp(image, 1 - settings.reduction * (1 - kept))
 
 
-def prefilter(image: torch.Tensor, probe: Probe, spacing: float) -> torch.Tensor:
+def prefilter(image: torch.Tensor, probe: Probe, spacing) -> torch.Tensor:
     """Anti-aliasing for voxels above 0.5 mm, applied to the samples (R, E, L) along lines, frames and depth.
 
     The Gaussian is that by which `geometry.resample` brings a 0.5 mm volume to `spacing`, with what its trilinear
     reading loses."""
-    if spacing <= NATIVE_SPACING:
-        return image
-    return _blur(image, probe, _antialias_sigma(spacing))
+    size = _mean_size(spacing)
+    return image if size <= NATIVE_SPACING else _blur(image, probe, _antialias_sigma(size))
+
+
+def _mean_size(spacing) -> float:
+    """The edge (mm) of the cube with a voxel's volume; exact for cubes."""
+    sizes = np.broadcast_to(np.asarray(spacing, float), 3)
+    return float(sizes[0]) if np.ptp(sizes) == 0 else float(np.prod(sizes) ** (1 / 3))
 
 
 def _blur(image, probe, width):
@@ -88,26 +93,28 @@ def _blur_matrix(positions, sigma):
     return matrix / matrix.sum(-1, keepdim=True)
 
 
-def volume_to_world(probe: Probe, spacing: float) -> np.ndarray:
-    """ijk_to_ras (4, 4) of the stored volume: voxel (0, 0, 0) is centred half a voxel inside the box's corner."""
-    matrix = np.eye(4)
-    matrix[:3, :3] *= spacing
+def volume_to_world(probe: Probe, spacing) -> np.ndarray:
+    """ijk_to_ras (4, 4) of the stored volume with voxels of ``spacing`` mm, one number or three: voxel (0, 0, 0) is
+    centred half a voxel inside the box's corner."""
+    spacing = np.broadcast_to(np.asarray(spacing, float), 3)
+    matrix = np.diag([*spacing, 1.0])
     matrix[:3, 3] = probe.bounds()[0] + spacing / 2
     return np.asarray(probe.pose, float) @ matrix
 
 
-def scan_convert(image: torch.Tensor, probe: Probe, spacing: float) -> np.ndarray:
+def scan_convert(image: torch.Tensor, probe: Probe, spacing) -> np.ndarray:
     """Trilinear interpolation of samples in 0..1 (R, E, L) at the voxels: uint8 (nz, ny, nx), 0 outside the sector and
     1..255 inside. Above 0.5 mm the sector's rim fades out, as downsampling makes it."""
     lower, upper = probe.bounds()
-    x, y, z = (_centres(low, high, spacing, image.device) for low, high in zip(lower, upper, strict=True))
+    sizes = np.broadcast_to(np.asarray(spacing, float), 3).tolist()
+    x, y, z = (_centres(*edge, image.device) for edge in zip(lower, upper, sizes, strict=True))
     out = torch.empty((len(z), len(y), len(x)), dtype=torch.uint8)
     step = max(1, SLAB // (len(x) * len(y)))
     for first in range(0, len(z), step):
         rows = slice(first, first + step)
         r, phi, theta = probe.to_beam(x, y[:, None], z[rows, None, None])
         grey = _read(image, probe, r, phi, theta).mul_(254).add_(1)
-        grey *= _coverage(probe, r, phi, theta, spacing)
+        grey *= _coverage(probe, r, phi, theta, _mean_size(spacing))
         out[rows] = grey.add_(0.5).to(torch.uint8).cpu()
     return out.numpy()
 

@@ -44,10 +44,11 @@ class BeamData:
     tgc: torch.Tensor
 
 
-def acquire(medium, probe: Probe, settings: Settings, *, spacing: float = 0.5, seed=0, device="cpu") -> Volume:
+def acquire(medium, probe: Probe, settings: Settings, *, spacing=0.5, seed=0, device="cpu") -> Volume:
     """Scan a medium: the uint8 volume (nz, ny, nx) a machine stores, 0 outside the sector and at least 1 inside.
 
-    spacing: voxel size in mm; above 0.5 the volume is that of 0.5 mm downsampled with anti-aliasing, at its own cost.
+    spacing: voxel size in mm, or one for each axis. Above 0.5 the volume is that of 0.5 mm downsampled with
+    anti-aliasing, at its own cost.
     seed: int, or a torch.Generator on the CPU. Axes: x lateral, y elevational, z depth; ijk_to_ras by the probe's pose.
 
     >>> volume = acquire(medium, Probe(), Settings(), spacing=1.25, seed=7)
