@@ -1,4 +1,7 @@
-"""What is scanned where there is no fetus of the first trimester: a late head, or a phantom's rods and arcs."""
+"""What is scanned where there is no fetus of the first trimester: a late head, or a phantom's rods and arcs.
+
+A late head that is shrunk to the size of an early one is a head alone: its centre is visible, and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,15 @@ from FetalPoseLib.simulation.implicit import Canvas, Capsule, Ellipsoid
 from FetalPoseLib.simulation.kinematics import Body, random_orientation
 
 LATE_BPD = (38.0, 60.0)  # mm: 17 to 25 weeks
+EARLY_BPD = (14.0, 28.0)  # mm: what a head alone is shrunk to
 
 
 def late_body(body: Body, rng: np.random.Generator) -> Body:
-    """The body with a head of 17 to 25 weeks in its own place."""
+    """The body with a head of 17 to 25 weeks amidst the field; its landmarks are where they would be in proportion."""
     bpd = rng.uniform(*LATE_BPD)
     biometry = replace(body.biometry, bpd=bpd, ofd=bpd * rng.uniform(1.2, 1.35), crl=150.0)
-    landmarks = np.full_like(body.landmarks, np.nan)
-    landmarks[0] = body.landmarks.mean(axis=0)
+    scale = biometry.ofd / body.biometry.ofd
+    landmarks = body.landmarks.mean(axis=0) + scale * (body.landmarks - body.landmarks[0])
     return replace(body, biometry=biometry, landmarks=landmarks)
 
 

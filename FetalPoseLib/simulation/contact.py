@@ -56,8 +56,8 @@ class Contact:
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> Contact:
-        """Four of five fetuses touch something, half of these in more than one place."""
-        count = int(rng.choice([0, 1, 2, 3], p=[0.2, 0.4, 0.28, 0.12]))
+        """Three of four fetuses touch something, half of these in more than one place."""
+        count = int(rng.choice([0, 1, 2, 3], p=[0.25, 0.4, 0.25, 0.1]))
         places = rng.choice(list(CHANCES), size=count, replace=False, p=list(CHANCES.values()))
         touches = tuple(Touch.random(rng, str(place)) for place in places)
         return cls(touches, room=rng.uniform(0.5, 4.0), on_placenta=bool(touches and rng.random() < 0.5))

@@ -23,7 +23,7 @@ from itertools import permutations, product
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from FetalPoseLib.simulation.absent import late_body
+from FetalPoseLib.simulation.absent import EARLY_BPD, late_body
 from FetalPoseLib.simulation.anatomy import cranium
 from FetalPoseLib.simulation.biometry import Biometry, draw_biometry
 from FetalPoseLib.simulation.families import draw_probe, hold
@@ -102,6 +102,8 @@ class Subject:
     rng: np.random.Generator
     scenario: Scenario = Scenario()
     twin: Body | None = None
+    #: Factor by which the volume is shrunk once it is scanned; not 1 for a head alone.
+    shrink: float = 1.0
 
     @property
     def biometry(self) -> Biometry:
@@ -110,9 +112,9 @@ class Subject:
     @property
     def landmarks(self) -> np.ndarray:
         """Landmarks (16, 3); NaN where one lies outside the sector that was scanned, or where there is no fetus."""
-        if self.scenario.kind != "fetus":
-            return np.full_like(self.body.landmarks, np.nan)
         seen = in_sector(self.probe, self.body.landmarks)
+        if self.scenario.kind != "fetus":
+            seen[1 if self.scenario.kind == "head alone" else 0 :] = False
         return np.where(seen[:, None], self.body.landmarks, np.nan)
 
     def medium(self, *, device="cpu") -> Medium:
@@ -220,11 +222,13 @@ def _draw_version_2(split: str, index: int) -> Subject:
         beyond = Settings.shifted(rng)
         settings = replace(settings, dynamic_range=beyond.dynamic_range, gain=beyond.gain)
     twin = _draw_twin(scenario, body, sac, probe, rng) if scenario.contents.twin and not found.absent else None
-    if scenario.kind == "late head":
+    shrink = 1.0
+    if scenario.kind in ("late head", "head alone"):
         body = late_body(body, rng)
+        shrink = 1.0 if scenario.kind == "late head" else rng.uniform(*EARLY_BPD) / body.biometry.bpd
         skull = cranium(body)
         sac = Ellipsoid(skull.centre, skull.rotation, skull.radii * rng.uniform(1.05, 1.4, 3))
-    return Subject(f"{split}-{index:03d}", body, sac, probe, settings, _stream(found, index, 4), scenario, twin)
+    return Subject(f"{split}-{index:03d}", body, sac, probe, settings, _stream(found, index, 4), scenario, twin, shrink)
 
 
 def _draw_body(rng: np.random.Generator, scenario: Scenario, *, shifted: bool) -> Body:
@@ -272,10 +276,13 @@ def simulate(split: str, index: int, *, spacing: float | None = 1.25, device="cp
     subject = draw_subject(split, index)
     medium = subject.medium(device=device)
     seed = int(subject.rng.integers(2**63))
-    spacing = subject.scenario.view.voxel if spacing is None else spacing
+    shrink = subject.shrink
+    spacing = np.array(subject.scenario.view.voxel if spacing is None else spacing) / shrink
     volume = acquire(medium, subject.probe, subject.settings, spacing=spacing, seed=seed, device=device)
-    body = subject.body.landmarks if subject.scenario.kind == "fetus" else np.full((16, 3), np.nan)
-    return Case(subject.name, volume, subject.landmarks, subject.biometry, body, subject.scenario)
+    if shrink != 1:
+        volume = Volume(volume.array, np.diag([shrink, shrink, shrink, 1]) @ volume.ijk_to_ras)
+    body = subject.body.landmarks if subject.scenario.kind in ("fetus", "head alone") else np.full((16, 3), np.nan)
+    return Case(subject.name, volume, shrink * subject.landmarks, subject.biometry, shrink * body, subject.scenario)
 
 
 def simulate_subject(seed: int, spacing: float = 0.5, *, device="cpu") -> Case:

@@ -94,7 +94,7 @@ def build_medium(
     roughen(surroundings, rng, **rough)
     if scenario.kind == "empty sac":
         return Medium(surroundings, ())
-    if scenario.kind == "late head":
+    if scenario.kind in ("late head", "head alone"):
         head = _canvas(head_shapes(body), device)
         paint_head_alone(head, body, tissues)
         roughen(head, rng, **rough)

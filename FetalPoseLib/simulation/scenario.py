@@ -20,7 +20,7 @@ from FetalPoseLib.simulation.looks import Looks
 from FetalPoseLib.simulation.posture import Posture
 
 #: What may be scanned instead of a fetus of the first trimester.
-ABSENT = ("empty sac", "no sac", "late head", "phantom")
+ABSENT = ("empty sac", "no sac", "late head", "phantom", "head alone")
 WEEKS = (9.3, 14.0)
 SMALLEST_CRL = 25.0  # mm
 #: Share of training subjects whose tissues and build are drawn beyond physics.
@@ -81,7 +81,7 @@ class Scenario:
         only = rng.random()  # of the wild ones, a third have both, a third only one of the two
         haze = str(rng.choice(list(HAZE), p=[0.25, 0.35, 0.4]))
         return cls(
-            kind=str(rng.choice(ABSENT, p=[0.3, 0.25, 0.25, 0.2])) if absent else "fetus",
+            kind=str(rng.choice(ABSENT, p=[0.25, 0.2, 0.2, 0.15, 0.2])) if absent else "fetus",
             weeks=weeks,
             posture=Posture.random(rng, weeks),
             build=Build.random(rng, 0.22 if wild and only < 0.67 else 0.05),

@@ -17,6 +17,7 @@ from scipy.spatial.transform import Rotation
 from FetalPoseLib.body.fetal_frame import FetalFrame
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.detection.locate import POINTS, axis_frame, locator_points
+from FetalPoseLib.training.augmentation import disturbed
 from FetalPoseLib.training.pool import PoolCase
 from FetalPoseLib.volume.axis_turns import AxisTurn
 from FetalPoseLib.volume.grid import Grid, Volume, canonical_grid, grid_in_frame
@@ -82,12 +83,12 @@ def draw(task: Task, case: PoolCase, rng: np.random.Generator | None, *, wrong_f
 
     Augmentation (paper, section 3: flips, which swap sides, and rotations): ``locate`` and ``whole`` turn and mirror
     the volume's axes, ``orient`` and ``detect`` err in the frame and mirror the body; all but ``whole``, which keeps
-    to the paper, vary gain and contrast. With ``wrong_frames``, the task's share of samples lies in a wrong frame.
+    to the paper, are disturbed as `augmentation` says. With ``wrong_frames``, the task's share of samples lies in a
+    wrong frame.
     """
-    image = torch.from_numpy(case.volume).float()
     if rng is not None and task.views is None:
-        image = _regrade(image, rng)
-    image = normalise_intensity(image)
+        case = disturbed(case, rng)
+    image = normalise_intensity(torch.from_numpy(case.volume).float())
     if task.lower is not None:
         return _in_frame(task, case, image, rng, task.wrong_frames if wrong_frames else 0.0)
     grid, points = case.grid, _points(task, case)
@@ -116,13 +117,6 @@ def _points(task: Task, case: PoolCase) -> np.ndarray:
     visible = np.isfinite(case.landmarks[landmarks]).all(axis=1)
     visible[-1] &= inside[-1]
     return np.where(visible[:, None], points, np.nan)
-
-
-def _regrade(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Another grey map: gamma, and a floor and ceiling moved by up to 12 %, as gain and dynamic range do."""
-    low, high = rng.uniform(-0.12, 0.12), rng.uniform(0.88, 1.12)
-    grey = ((image / 255 - low) / (high - low)).clamp(0.004, 1) ** float(np.exp(rng.uniform(-0.5, 0.5)))
-    return torch.where(image > 0, grey, 0)
 
 
 def _in_frame(task: Task, case: PoolCase, image: torch.Tensor, rng, share_wrong: float) -> Sample:
