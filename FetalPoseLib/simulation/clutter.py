@@ -53,7 +53,7 @@ class Clutter:
 
 #: Range (dB) of the haze by its name. Between 45 and 85 dB of dynamic range, -30 dB is nearly black, -8 dB as grey as
 #: tissue.
-HAZE = {"clear": (-60.0, -32.0), "light": (-32.0, -20.0), "heavy": (-20.0, -10.0)}
+HAZE = {"clear": (-60.0, -32.0), "light": (-32.0, -20.0), "heavy": (-20.0, -8.0)}
 
 
 def haze_amplitude(strength: torch.Tensor, clutter: Clutter, generator: torch.Generator) -> torch.Tensor:

@@ -61,11 +61,11 @@ class Settings:
         """Settings of version 2. Ranges follow what real volumes show: grey medians of 95 to 136, lower quartiles of 17
         to 88, a local contrast of 0.26 to 0.34, and skulls that are only weakly bright (see `statistics`)."""
         dynamic_range = rng.uniform(36, 75)
-        grey = rng.uniform(0.42, 0.80)  # of reference tissue: the operator sets the gain by the eye, not by the decibel
+        grey = rng.uniform(0.46, 0.88)  # of reference tissue: the operator sets the gain by the eye, not by the decibel
         return cls(
             dynamic_range=dynamic_range,
             gain=HEADROOM - dynamic_range * (1 - grey),
-            gamma=np.exp(rng.uniform(-0.3, 0.6)),
+            gamma=np.exp(rng.uniform(-0.35, 0.55)),
             tgc_error=rng.uniform(0.5, 3.5),
             specular_gain=rng.uniform(22, 44),
             specular_exponent=rng.uniform(1.5, 10),
