@@ -40,7 +40,7 @@ class Touch:
 
     @classmethod
     def random(cls, rng: np.random.Generator, place: str) -> Touch:
-        return cls(place, tuple(rng.normal(0, 0.3, 3).tolist()), rng.uniform(0.04, 0.45), rng.uniform(0.5, 2.0))
+        return cls(place, tuple(rng.normal(0, 0.3, 3).tolist()), rng.uniform(0.08, 0.7), rng.uniform(0.6, 2.0))
 
 
 @dataclass(frozen=True)
@@ -83,40 +83,37 @@ class Wall:
         return along + self.radius - (self.radius**2 - across).clamp(min=0.0).sqrt()
 
 
-def support(shapes, direction: np.ndarray) -> tuple[float, np.ndarray]:
-    """How far (mm) ``shapes`` reach along a unit vector (3,), and the point that does."""
-    best, where = -np.inf, None
-    for shape in shapes:
-        if isinstance(shape, Capsule):
-            ends = (
-                (shape.start, shape.radius),
-                (shape.end, shape.radius if shape.end_radius is None else shape.end_radius),
-            )
-            reached = [np.asarray(end) + radius * direction for end, radius in ends]
-        else:
-            axes = shape.rotation * shape.radii
-            length = np.linalg.norm(axes.T @ direction)
-            reached = [shape.centre + axes @ (axes.T @ direction) / max(length, 1e-9)]
-        for point in reached:
-            if point @ direction > best:
-                best, where = float(point @ direction), point
-    return best, where
+def farthest_point(shape, direction: np.ndarray) -> np.ndarray:
+    """The point (3,) of a shape's surface that lies farthest along a unit vector (3,)."""
+    if isinstance(shape, Capsule):
+        last = shape.radius if shape.end_radius is None else shape.end_radius
+        ends = [shape.start + shape.radius * direction, shape.end + last * direction]
+        return max(ends, key=lambda point: point @ direction)
+    axes = shape.rotation * shape.radii
+    reach = axes.T @ direction
+    return shape.centre + axes @ reach / max(np.linalg.norm(reach), 1e-9)
 
 
 def walls(body: Body, contact: Contact) -> list[Wall]:
     """The cups that touch a body, in world coordinates."""
     shapes = skin_shapes(body)
-    trunk = shapes[: -(len(body.bones) + 4)]  # head, trunk and neck come first; bones, shoulders and buttocks last
+    head, trunk = shapes[:4], shapes[: -(len(body.bones) + 4)]  # bones, shoulders and buttocks come last
     found = []
     for touch in contact.touches:
         part, direction = PLACES[touch.place]
         normal = getattr(body, part) @ (np.array(direction, dtype=float) + touch.tilt)
         normal /= np.linalg.norm(normal)
-        reach, point = support(shapes[:4] if part == "head" else trunk, normal)
+        middle = body.landmarks[0] if part == "head" else body.landmarks[[2, 6, 7]].mean(axis=0)
+        cup = Wall(middle, normal, touch.cup * body.biometry.crl)
+
+        def depth(some, cup=cup, normal=normal) -> float:
+            points = np.array([farthest_point(shape, normal) for shape in some])
+            return float(cup.distance(torch.as_tensor(points, dtype=torch.float32)).max())
+
         press = touch.press * 0.5 * body.biometry.trunk_width
-        farthest = support(shapes, normal)[0]  # a limb may be pressed in, but not vanish
-        level = max(reach - press, farthest - press - 0.06 * body.biometry.crl)
-        found.append(Wall(point - (reach - level) * normal, normal, touch.cup * body.biometry.crl))
+        # a limb may be pressed in deeper than the trunk, but does not vanish in the wall
+        level = max(depth(head if part == "head" else trunk) - press, depth(shapes) - press - 0.08 * body.biometry.crl)
+        found.append(Wall(middle + level * normal, normal, cup.radius))
     return found
 
 
