@@ -87,6 +87,7 @@ def build_medium(
         rng=rng,
         contact=contact,
         contents=contents,
+        twin=twin,
         empty=scenario.kind != "fetus",
         near_wall=scenario.view.family != "endocavitary",
         **place,

@@ -51,11 +51,30 @@ def sac_shape(body: Body, rng: np.random.Generator, size: float = 1.0) -> Ellips
     return Ellipsoid(centre, turn @ axes, size * radius * stretch)
 
 
-def cavity_field(canvas: Canvas, body: Body, sac: Ellipsoid, contact: Contact, rng) -> torch.Tensor:
-    """Signed distance (nz, ny, nx) to the sac's wall; the fetus keeps fluid about it but where it touches something."""
-    room = contact.room
-    skull = cranium(body)
-    half = 0.5 * body.biometry.trunk_width
+def cavity_field(
+    canvas: Canvas, body: Body, sac: Ellipsoid, contact: Contact, rng, twin: Body | None = None
+) -> torch.Tensor:
+    """Signed distance (nz, ny, nx) to the sac's wall; the fetus keeps fluid about it but where it touches something.
+
+    A ``twin`` has a sac of its own, which is joined to the first.
+    """
+    # so smooth a field is worked out on every third node and interpolated, at a tenth of the cost
+    upper = canvas.lower + (canvas.shape - 1) * canvas.spacing
+    coarse = Canvas(canvas.lower, upper, 3 * canvas.spacing, device=canvas.device)
+    points = coarse.points()
+    distance = sac.distance(points)
+    for shape in _imprint(body, contact.room):
+        distance = smooth_union(distance, shape.distance(points), 8.0)
+    if twin is not None:
+        for shape in [sac_shape(twin, rng, 0.7), *_imprint(twin, 2.0)]:
+            distance = smooth_union(distance, shape.distance(points), 8.0)
+    coarse.fields[0] = cut(distance, points, walls(body, contact))
+    return coarse.sample(canvas.points(), edge=True)[0] + 0.8 * smooth_noise(canvas, 14.0, rng)
+
+
+def _imprint(body: Body, room: float) -> list:
+    """A body with ``room`` mm about it."""
+    skull, half = cranium(body), 0.5 * body.biometry.trunk_width
     column = [p + r[:, 1] * 0.66 * half for p, r in body.vertebrae[0:20:6]]
     shapes = [Ellipsoid(skull.centre, skull.rotation, skull.radii + room + 1)]
     shapes += [Capsule(a, b, half + room) for a, b in zip(column[:-1], column[1:], strict=True)]
@@ -63,15 +82,7 @@ def cavity_field(canvas: Canvas, body: Body, sac: Ellipsoid, contact: Contact, r
         Capsule(bone.start, bone.end, limb_radius(body.biometry, name.split("_", 1)[1]) + room)
         for name, bone in body.bones.items()
     ]
-    # so smooth a field is worked out on every third node and interpolated, at a tenth of the cost
-    upper = canvas.lower + (canvas.shape - 1) * canvas.spacing
-    coarse = Canvas(canvas.lower, upper, 3 * canvas.spacing, device=canvas.device)
-    points = coarse.points()
-    distance = sac.distance(points)
-    for shape in shapes:
-        distance = smooth_union(distance, shape.distance(points), 8.0)
-    coarse.fields[0] = cut(distance, points, walls(body, contact))
-    return coarse.sample(canvas.points(), edge=True)[0] + 0.8 * smooth_noise(canvas, 14.0, rng)
+    return shapes
 
 
 def _paint_abdominal_wall(canvas: Canvas, depth: torch.Tensor, tissues, rng) -> None:
@@ -126,6 +137,7 @@ def paint_uterus(
     rng: np.random.Generator,
     contact: Contact = FLOATING,
     contents: Contents = USUAL,
+    twin: Body | None = None,
     empty: bool = False,
     near_wall: bool = True,
 ) -> np.ndarray:
@@ -135,6 +147,7 @@ def paint_uterus(
     ----------
     depth : (nz, ny, nx) mm, range of the canvas's nodes from the probe's face.
     towards_probe : (3,) unit vector from the sac to the probe.
+    twin : a second fetus, which has a sac of its own.
     empty : whether there is no fetus, so that the sac has no imprint and no cord.
     near_wall : whether an abdominal wall lies under the probe.
 
@@ -146,7 +159,7 @@ def paint_uterus(
     if near_wall:
         _paint_abdominal_wall(canvas, depth, tissues, rng)
     paint_wall(canvas, contents, sac, tissues, rng)
-    cavity = sac.distance(canvas.points()) if empty else cavity_field(canvas, body, sac, contact, rng)
+    cavity = sac.distance(canvas.points()) if empty else cavity_field(canvas, body, sac, contact, rng, twin)
 
     site = rng.normal(size=3)
     if contact.on_placenta:
