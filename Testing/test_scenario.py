@@ -32,7 +32,7 @@ from FetalPoseLib.simulation.scenario import ABSENT, Factors, Scenario
 from FetalPoseLib.simulation.statistics import measure
 from FetalPoseLib.simulation.ultrasound import acquire
 from FetalPoseLib.simulation.uterus import cavity_field, sac_shape
-from FetalPoseLib.training.background import training_subjects
+from FetalPoseLib.training.background import training_subjects, validation_subjects
 
 COUNT = 160
 FLUID, BONY = 1.52, 2.2  # MRayl
@@ -84,13 +84,14 @@ def test_every_factor_is_drawn_and_the_scenario_alone_is_the_subjects(subjects):
 
 def test_a_training_leaves_a_factor_out():
     for wanted in ({"family": "endocavitary"}, {"contact": "touching"}, {"haze": "heavy", "cut": "limbs"}):
-        left = training_subjects(48, version=2, without=wanted)
+        left = training_subjects(48, without=wanted)
         assert len(set(left)) == 48
         assert not any(draw_scenario(*subject).factors.match(**wanted) for subject in left)
         assert any(draw_scenario("train2", index).factors.match(**wanted) for index in range(48))
-    whole = training_subjects(48, version=2)
+        assert all(draw_scenario(*subject).factors.match(**wanted) for subject in validation_subjects(factors=wanted))
+    whole = training_subjects(48)
     assert Counter(split for split, _ in whole) == {"train2": 44, "fresh-absent2": 4}
-    assert training_subjects(200, version=2)[-2][0] == "fresh2"
+    assert training_subjects(200)[-2][0] == "fresh2"
 
 
 def test_factors_match_all_that_is_asked():

@@ -10,9 +10,10 @@ bodies two standard deviations off in size.
 
 Version 2 (the same names with a 2) has what real volumes were seen to have, drawn as a `Scenario`: contact, haze, tight
 fields that cut limbs, three probe families. ``shifted2`` are gain and dynamic range outside the training range, bodies
-two standard deviations off in size, and a build and tissues beyond physics. ``absent2`` and ``fresh-absent2`` hold no
-fetus of the first trimester. Each split of version 2 with a fetus has a twin, such as ``test2-standard``, of the same
-subjects in *standard presentation*: within `STANDARD_RANGE` degrees of head to one side and face to the probe.
+two standard deviations off in size, and a build and tissues beyond physics. ``left-out2`` are without end, to validate
+on factors that a training left out. ``absent2`` and ``fresh-absent2`` hold no fetus of the first trimester. Each split
+of version 2 with a fetus has a twin, such as ``test2-standard``, of the same subjects in *standard presentation*: within
+`STANDARD_RANGE` degrees of head to one side and face to the probe.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ _VERSION_2 = {
     "test2": Split(13, 52, 2, beyond_physics=0.0),
     "shifted2": Split(14, 24, 2, shifted=True, beyond_physics=1.0),
     "fresh2": Split(15, None, 2),
+    "left-out2": Split(18, None, 2, beyond_physics=0.0),
 }
 SPLITS = {
     "train": Split(1, 100),

@@ -66,14 +66,16 @@ def blurred(image: torch.Tensor, sigma: float) -> torch.Tensor:
 
 
 def cropped(image: torch.Tensor, case: PoolCase, rng, most: float) -> tuple[torch.Tensor, np.ndarray]:
-    """Field and landmarks without what lies beyond a plane across one axis; at most ``most`` of the axis is cut off."""
+    """Field and landmarks without what lies beyond a plane across one axis; at most ``most`` of the axis and field is cut off."""
     axis, share = int(rng.integers(3)), rng.uniform(0.05, most)
     length = image.shape[2 - axis]
     gone = max(1, int(share * length))
     first, last = (0, gone) if rng.random() < 0.5 else (length - gone, length)
-    image = image.clone()
-    image.narrow(2 - axis, first, last - first).zero_()
+    rest = image.clone()
+    rest.narrow(2 - axis, first, last - first).zero_()
+    if (rest > 0).sum() < (1 - most) * (image > 0).sum():  # the field lies on that side
+        return image, case.landmarks
     place = case.grid.to_voxel(case.landmarks)[:, axis]
     with np.errstate(invalid="ignore"):
         cut = (place < last - 0.5) if first == 0 else (place > first - 0.5)
-    return image, np.where(cut[:, None], np.nan, case.landmarks)
+    return rest, np.where(cut[:, None], np.nan, case.landmarks)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, islice
+from itertools import count as count_from
 from pathlib import Path
 
 from FetalPoseLib.errors import FetalPoseError
@@ -75,42 +75,44 @@ class Simulation:
         return self.folder / f"{split}-{index:05d}.npz"
 
 
-#: Of this many training subjects of version 2, one holds no fetus.
-ABSENT_EVERY = 12
+ABSENT_EVERY = 12  # of so many subjects to train on, one holds no fetus
+VALIDATED = 24
 
 
-def training_subjects(count: int, version: int = 1, without: Mapping[str, str] | None = None) -> Subjects:
-    """The first ``count`` subjects to train on: the 100 of Sim-152's training split, then fresh ones without end.
+def training_subjects(count: int, *, presentation: str = "any", without: Mapping[str, str] | None = None) -> Subjects:
+    """The first ``count`` subjects to train on: Sim-152's 100, then fresh ones without end, and some without a fetus.
 
     Parameters
     ----------
-    version : of the simulator. In version 2 every twelfth subject holds no fetus.
-    without : factors to leave out, such as ``{"family": "endocavitary"}`` (see `simulation.scenario.Factors`); only in
-        version 2.
+    presentation : "any", or "standard", in which all subjects hold a fetus.
+    without : factors to leave out, such as ``{"family": "endocavitary"}`` (see `simulation.scenario.Factors`).
     """
     from FetalPoseLib.simulation.datasets import SPLITS
 
-    if version == 1:
-        train = SPLITS["train"].count
-        return [("train", i) if i < train else ("fresh", i - train) for i in range(count)]
-    names = chain((("train2", i) for i in range(SPLITS["train2"].count)), (("fresh2", i) for i in itertools.count()))
-    absent = (("fresh-absent2", i) for i in itertools.count())
-    names, absent = _kept(names, without or {}), _kept(absent, without or {})
-    return [next(absent if k % ABSENT_EVERY == ABSENT_EVERY - 1 else names) for k in range(count)]
+    suffix = "" if presentation == "any" else f"-{presentation}"
+    fixed = ((f"train2{suffix}", i) for i in range(SPLITS["train2"].count))
+    fetuses = _matching(chain(fixed, _numbered(f"fresh2{suffix}")), without, wanted=False)
+    absent = _matching(_numbered("fresh-absent2"), without, wanted=False) if presentation == "any" else fetuses
+    return [next(absent if k % ABSENT_EVERY == ABSENT_EVERY - 1 else fetuses) for k in range(count)]
 
 
-def _kept(subjects, without: Mapping[str, str]):
+def validation_subjects(*, presentation: str = "any", factors: Mapping[str, str] | None = None) -> Subjects:
+    """The 24 of Sim-152's validation split, or, with ``factors``, 24 others that have these."""
+    suffix = "" if presentation == "any" else f"-{presentation}"
+    if not factors:
+        return [(f"validation2{suffix}", i) for i in range(VALIDATED)]
+    return list(islice(_matching(_numbered(f"left-out2{suffix}"), factors, wanted=True), VALIDATED))
+
+
+def _numbered(split: str) -> Iterator[tuple[str, int]]:
+    return ((split, index) for index in count_from(0))
+
+
+def _matching(subjects: Iterator, factors: Mapping[str, str] | None, *, wanted: bool) -> Iterator[tuple[str, int]]:
+    """Those of the subjects that have all the factors, or that do not."""
     from FetalPoseLib.simulation.datasets import draw_scenario
 
-    return (s for s in subjects if not without or not draw_scenario(*s).factors.match(**without))
-
-
-def validation_subjects(version: int = 1) -> Subjects:
-    """The 24 of Sim-152's validation split."""
-    from FetalPoseLib.simulation.datasets import SPLITS
-
-    name = {1: "validation", 2: "validation2"}[version]
-    return [(name, i) for i in range(SPLITS[name].count)]
+    return (s for s in subjects if not factors or draw_scenario(*s).factors.match(**factors) == wanted)
 
 
 def _work(folder: Path, subjects: Subjects, spacing: float, device: str) -> None:

@@ -120,8 +120,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FACTOR=VALUE",
         action="append",
         default=[],
-        help="leave out simulated fetuses, such as family=endocavitary, contact=back, build=random or haze=heavy; may "
-        "be given several times, and then leaves out those that have all",
+        help="leave out simulated fetuses, such as family=endocavitary, contact=back, build=random or haze=heavy, and "
+        "validate on these instead; may be given several times, and then means those that have all",
+    )
+    add(
+        "--presentation",
+        choices=("any", "standard"),
+        default="any",
+        help="how simulated fetuses lie: any way round "
+        "(default), or standard, within 70 degrees of head to one side and face to the probe",
     )
     add(
         "--recipe",
@@ -232,7 +239,7 @@ def _train(args, model: Model, folder: Path) -> None:
         if args.library:
             _write_library(args, own)
     validation = _validation(args, folder / "validation", model, options)
-    subjects = training_subjects(cases, version=2, without=_without(args.without))
+    subjects = training_subjects(cases, presentation=args.presentation, without=_factors(args.without))
     with Simulation(folder / "pool", subjects, **options) as simulation:
         _wait(simulation, min(FIRST_CASES, cases))
         if device == "cpu" and "OMP_NUM_THREADS" not in os.environ:  # a core for each simulating process
@@ -320,7 +327,7 @@ def _validation(args, folder: Path, model: Model, options: dict) -> list:
     if args.data:
         print("There is no --validation: the error is not measured, and the last weights are kept.", file=sys.stderr)
         return []
-    subjects = validation_subjects(version=2)
+    subjects = validation_subjects(presentation=args.presentation, factors=_factors(args.without))
     with Simulation(folder, subjects, **options) as simulation:
         _wait(simulation, len(subjects))
     pool = Pool(folder)
@@ -371,8 +378,8 @@ def _wait(simulation, count: int) -> None:
         simulation.wait_for(count, lambda done: bar.update(min(done, count) - bar.n))
 
 
-def _without(texts: list[str]) -> dict[str, str]:
-    """The factors to leave out, from FACTOR=VALUE."""
+def _factors(texts: list[str]) -> dict[str, str]:
+    """Factors by name, from FACTOR=VALUE."""
     from dataclasses import fields
 
     from FetalPoseLib.simulation.scenario import Factors
