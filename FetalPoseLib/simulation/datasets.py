@@ -12,8 +12,8 @@ Version 2 (the same names with a 2) has what real volumes were seen to have, dra
 fields that cut limbs, three probe families. ``shifted2`` are gain and dynamic range outside the training range, bodies
 two standard deviations off in size, and a build and tissues beyond physics. ``left-out2`` are without end, to validate
 on factors that a training left out. ``absent2`` and ``fresh-absent2`` hold no fetus of the first trimester. Each split
-of version 2 with a fetus has a twin, such as ``test2-standard``, of the same subjects in *standard presentation*: within
-`STANDARD_RANGE` degrees of head to one side and face to the probe.
+of version 2 with a fetus has a twin, such as ``test2-standard``, of the same subjects in *standard presentation*:
+within `STANDARD_RANGE` degrees of head to one side and face to the probe.
 """
 
 from __future__ import annotations

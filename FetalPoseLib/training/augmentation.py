@@ -66,7 +66,7 @@ def blurred(image: torch.Tensor, sigma: float) -> torch.Tensor:
 
 
 def cropped(image: torch.Tensor, case: PoolCase, rng, most: float) -> tuple[torch.Tensor, np.ndarray]:
-    """Field and landmarks without what lies beyond a plane across one axis; at most ``most`` of the axis and field is cut off."""
+    """Field and landmarks without what lies beyond a plane across one axis, at most ``most`` of axis and field."""
     axis, share = int(rng.integers(3)), rng.uniform(0.05, most)
     length = image.shape[2 - axis]
     gone = max(1, int(share * length))
