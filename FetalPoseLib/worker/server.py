@@ -188,8 +188,8 @@ class Server:
 class Clock:
     """How long the iterations take."""
 
-    now: Callable[[], float] = field(default=time.monotonic)  #: seconds
-    _start: float | None = None
+    now: Callable[[], float] = time.monotonic  #: seconds
+    _start: float | None = field(default=None, init=False)
 
     def seconds_left(self, step: Progress) -> float | None:
         """After a step: until the end, None before the first iteration has been timed."""
