@@ -21,11 +21,13 @@ from kretz_files import (
     zipped,
 )
 
+from FetalPoseLib import scene as mrml
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.estimator import Estimator
 from FetalPoseLib.reading.doubts import SENTENCES, Doubt
 from FetalPoseLib.reading.kretz import count_frames, is_kretz, read_kretz
 from FetalPoseLib.volume.grid import Volume, canonical_grid
+from FetalPoseLib.volume.probe_resampling import scan_converted
 from FetalPoseLib.volume.resampling import resample
 
 MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
@@ -189,3 +191,18 @@ def test_mirrored_exchanges_the_sides_of_the_pose(tmp_path, estimator):
     plain, mirrored = (estimator.estimate(read_kretz(path, mirrored=side).volume) for side in (False, True))
     back = (mirrored.points * [-1, 1, 1])[estimator.library.skeleton.mirror]
     assert np.nanmedian(np.linalg.norm(back - plain.points, axis=1)) < 1.0
+
+
+def test_the_scene_reads_a_kretz_file_and_keeps_its_doubts(tmp_path):
+    path = written(tmp_path / "fetus.vol", kretz(toroidal()))
+    node = mrml.read_volume(mrml.new_scene(), path)
+    assert [doubt.code for doubt in mrml.doubts_of(node)][:1] == ["sides"]
+    expected = scan_converted(read_kretz(path).volume, 0.5)
+    read = mrml.volume_from_node(node)
+    np.testing.assert_array_equal(read.array, expected.array)
+    np.testing.assert_allclose(read.ijk_to_ras, expected.ijk_to_ras)
+
+
+def test_the_scene_names_the_formats_of_others(tmp_path):
+    with pytest.raises(FetalPoseError, match="Samsung.*formats.md"):
+        mrml.read_volume(mrml.new_scene(), written(tmp_path / "fetus.mvl", b"anything"))
