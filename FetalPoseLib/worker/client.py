@@ -135,15 +135,14 @@ class WorkerClient:
                     "in mm. Place it again."
                 )
         number = next(self._numbers)
-        path = None
         try:
-            self._make_ready()
+            process = self._ready_process()
             path = _written(volume.array)
         except OSError as error:
             return self._not_started(number, error)
         ijk_to_ras = np.asarray(volume.ijk_to_ras, dtype=np.float64)
         request = EstimateRequest(_absolute(options), str(path), ijk_to_ras, points, start)
-        return self._send(number, request, path)
+        return self._send(process, number, request, path)
 
     def warm_up(self, options: EstimateOptions) -> int:
         """Start the process and open the model, so that the first estimate need not wait; the answer is a `Ready`."""
@@ -174,7 +173,7 @@ class WorkerClient:
         """End the process. The client may be used again."""
         self._stop()
         for number in list(self._pending):
-            self._end(Cancelled(number))
+            self._end(number, Cancelled(number))
 
     # the process
 
@@ -185,14 +184,14 @@ class WorkerClient:
     def _ask(self, request: Request) -> int:
         number = next(self._numbers)
         try:
-            self._make_ready()
+            process = self._ready_process()
         except OSError as error:
             return self._not_started(number, error)
-        return self._send(number, request)
+        return self._send(process, number, request)
 
-    def _send(self, number: int, request: Request, voxels: Path | None = None) -> int:
+    def _send(self, process: LineProcess, number: int, request: Request, voxels: Path | None = None) -> int:
         self._pending[number] = voxels
-        self._process.send(encode_request(number, request))
+        process.send(encode_request(number, request))
         return number
 
     def _not_started(self, number: int, error: OSError) -> int:
@@ -200,58 +199,62 @@ class WorkerClient:
         self._events.append(Failed(number, message, user=False))
         return number
 
-    def _make_ready(self) -> None:
-        """Have a process that lives; OSError if none can be started."""
-        if self._alive:
-            return
+    def _ready_process(self) -> LineProcess:
+        """A process that lives; OSError if none can be started."""
+        if self._process is not None and self._process.alive:
+            return self._process
         self._listen()
         if self._process is not None:  # it has died, and the end of its output has not come yet
-            self._lose(self._process.cause_of_death())
+            self._lose(self._process, self._process.cause_of_death())
         self._process = LineProcess(self.command, self.environment)
+        return self._process
 
     def _listen(self) -> None:
         process = self._process
-        for line in process.lines() if process is not None else ():
+        if process is None:
+            return
+        for line in process.lines():
             if self._process is not process:  # lost because of the line before
                 return
             if line is None:
-                self._lose(process.cause_of_death())
+                self._lose(process, process.cause_of_death())
             else:
-                self._hear(line)
+                self._hear(process, line)
 
-    def _hear(self, line: bytes) -> None:
+    def _hear(self, process: LineProcess, line: bytes) -> None:
         try:
             event = decode_event(line)
             if isinstance(event, Hello):
                 return
-            is_estimate = self._pending[event.request] is not None
-        except (ProtocolError, KeyError):
+            if event.request not in self._pending:
+                raise ProtocolError(f"There was no request {event.request}.", event.request)
+        except ProtocolError:
             answer = line[:80].decode(errors="replace").strip()
-            self._lose(f"The network's process gave an unreadable answer: {answer!r}")
+            self._lose(process, f"The network's process gave an unreadable answer: {answer!r}")
             return
+        is_estimate = self._pending[event.request] is not None
         self._warm |= isinstance(event, Ready)
         if isinstance(event, Done | Devices | Failed | Cancelled) or (isinstance(event, Ready) and not is_estimate):
-            self._end(event)
+            self._end(event.request, event)
         else:
             self._events.append(event)
 
-    def _lose(self, reason: str) -> None:
+    def _lose(self, process: LineProcess, reason: str) -> None:
         """The process is of no more use: whatever was asked of it has failed."""
-        process = self._process
         self._stop()
         details = process.last_words()
         message = "\n".join([reason, *details.splitlines()[-3:]])
         for number in list(self._pending):
-            self._end(Failed(number, message, user=False, details=details))
+            self._end(number, Failed(number, message, user=False, details=details))
 
     def _stop(self) -> None:
         process, self._process, self._warm = self._process, None, False
         if process is not None:
             process.stop()
 
-    def _end(self, event: Event) -> None:
-        """The last event of its request."""
-        path = self._pending.pop(event.request)
+    def _end(self, number: int, event: Event) -> None:
+        """Add the last event of a request."""
+        path = self._pending.pop(number)
         if path is not None:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)

@@ -44,7 +44,7 @@ def _value(name: str, hint, value):
         if value is None and type(None) in get_args(hint):
             return None
         (hint,) = (one for one in get_args(hint) if one is not type(None))
-    if is_dataclass(hint):
+    if isinstance(hint, type) and is_dataclass(hint):
         return dataclass_of_plain(hint, value)
     if get_origin(hint) in (tuple, list):
         if not isinstance(value, list):

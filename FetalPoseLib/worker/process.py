@@ -41,6 +41,8 @@ class LineProcess:
             start_new_session=True,  # a group of its own, to end it with its launcher; the owner handles Ctrl-C
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )  # fmt: skip
+        assert self.popen.stdin is not None and self.popen.stdout is not None  # because both are pipes
+        self._stdin, self._stdout = self.popen.stdin, self.popen.stdout
         threading.Thread(target=self._read, daemon=True).start()
 
     @property
@@ -51,8 +53,8 @@ class LineProcess:
     def send(self, line: str) -> None:
         """Write a line to its standard input. A process that has just died is told by `lines`, not here."""
         with contextlib.suppress(OSError):
-            self.popen.stdin.write(line.encode() + b"\n")
-            self.popen.stdin.flush()
+            self._stdin.write(line.encode() + b"\n")
+            self._stdin.flush()
 
     def lines(self) -> list[bytes | None]:
         """The lines since the last call; a None at the end says that the process has ended. Takes a millisecond."""
@@ -62,7 +64,7 @@ class LineProcess:
     def stop(self) -> None:
         """End the process and its group, in `PATIENCE_S` at most."""
         with contextlib.suppress(OSError):
-            self.popen.stdin.close()
+            self._stdin.close()
         self._signal("SIGTERM")
         try:
             self.popen.wait(PATIENCE_S)
@@ -85,7 +87,7 @@ class LineProcess:
 
     def _read(self) -> None:
         """The reading thread: queue the lines, then None."""
-        with self.popen.stdout as stream:
+        with self._stdout as stream:
             for line in stream:
                 self._lines.put(line)
         try:

@@ -6,7 +6,6 @@ input closes, so that it never outlives its owner. To cancel, end it.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import queue
 import sys
@@ -16,7 +15,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -44,6 +43,8 @@ from FetalPoseLib.worker.protocol import (
 
 if TYPE_CHECKING:
     from FetalPoseLib.estimator import Estimator  # which imports torch: seconds in which the process could not answer
+
+Step = TypeVar("Step", Progress, Estimate)
 
 
 def main() -> None:
@@ -171,17 +172,13 @@ class Server:
             checkpointing=attempt.checkpointing,
             name=Path(options.model).name,  # for the provenance, which shall not tell the user's folders
         )
-        placed = request.placed
-        run = estimator.run(volume, iterations=options.iterations, placed=placed, start=request.start)
-        clock = Clock()
-        with contextlib.closing(run) as steps:
-            for step in steps:
-                points, confidence = _with_placed(step.points, step.confidence, placed)
-                step = replace(step, points=points, confidence=confidence)
-                if isinstance(step, Estimate):
-                    self.emit(Done(number, replace(step, warnings=[*step.warnings, *warnings])))
-                else:
-                    self.emit(ProgressEvent(number, step, clock.seconds_left(step)))
+        placed, clock = request.placed, Clock()
+        for step in estimator.run(volume, iterations=options.iterations, placed=placed, start=request.start):
+            if isinstance(step, Estimate):
+                estimate = replace(step, warnings=[*step.warnings, *warnings])
+                self.emit(Done(number, _with_placed(estimate, placed)))
+            else:
+                self.emit(ProgressEvent(number, _with_placed(step, placed), clock.seconds_left(step)))
 
     def _emit_opening(self, number: int, options: EstimateOptions, message: str) -> None:
         self.emit(ProgressEvent(number, Progress("open", 0, options.iterations, None, None, message), None))
@@ -191,8 +188,8 @@ class Server:
 class Clock:
     """How long the iterations take."""
 
-    now: Callable[[], float] = field(default=time.monotonic)  #: seconds
-    _start: float | None = None
+    now: Callable[[], float] = time.monotonic  #: seconds
+    _start: float | None = field(default=None, init=False)
 
     def seconds_left(self, step: Progress) -> float | None:
         """After a step: until the end, None before the first iteration has been timed."""
@@ -215,16 +212,14 @@ def describe_error(error: Exception) -> tuple[str, bool]:
     return f"The network failed: {type(error).__name__}: {error}", False
 
 
-def _with_placed(
-    points: np.ndarray | None, confidence: np.ndarray | None, placed: Mapping[int, np.ndarray]
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """A pose with the points that a person has placed where they were placed, with confidence 1."""
-    if points is None or confidence is None:
-        return points, confidence
-    points, confidence = points.copy(), confidence.copy()
+def _with_placed(step: Step, placed: Mapping[int, np.ndarray]) -> Step:
+    """The step with the points that a person has placed where they were placed, with confidence 1."""
+    if step.points is None or step.confidence is None:
+        return step
+    points, confidence = step.points.copy(), step.confidence.copy()
     for landmark, point in placed.items():
         points[landmark], confidence[landmark] = point, 1.0
-    return points, confidence
+    return replace(step, points=points, confidence=confidence)
 
 
 def _with_own_atlases(bundled: PoseLibrary, paths: tuple[str, ...]) -> PoseLibrary:
