@@ -1,6 +1,8 @@
 """Writing results so that a failure leaves the file that was there before."""
 
+import errno
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,14 +25,17 @@ def replacing(path: str | Path) -> Iterator[Path]:
     ...     temporary.write_text("segment,mm\\n")
     """
     check_writable(path)
-    temporary = _sibling(Path(path))
+    target = Path(os.path.realpath(path))  # a link stays a link
     try:
-        yield temporary
-        os.replace(temporary, path)
+        temporary = _temporary_beside(target)
+        try:
+            yield temporary
+            _check_stored(temporary)
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise _cannot_write(path, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def check_writable(path: str | Path, *suffixes: str) -> None:
@@ -49,14 +54,28 @@ def check_writable(path: str | Path, *suffixes: str) -> None:
     if path.is_dir():
         raise FetalPoseError(f"The output {path} is a folder. Add a file name.")
     try:
-        _sibling(path).touch()
-        _sibling(path).unlink()
+        _temporary_beside(Path(os.path.realpath(path))).unlink()
     except OSError as error:
         raise _cannot_write(path, error) from error
 
 
-def _sibling(path: Path) -> Path:
-    return path.with_name(f".{os.getpid()}-{path.name}")
+def _temporary_beside(path: Path) -> Path:
+    """A new empty file in the folder of ``path``, with its suffixes and a name that nobody can foresee."""
+    suffixes = "".join(path.suffixes[-2:])[-40:]
+    handle, name = tempfile.mkstemp(prefix=".fetalpose-", suffix=suffixes, dir=path.parent)
+    os.close(handle)
+    mask = os.umask(0)
+    os.umask(mask)
+    os.chmod(name, path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~mask)
+    return Path(name)
+
+
+def _check_stored(path: Path) -> None:
+    """Have the disk confirm what was written; OSError if the file is empty, as on a full disk."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+    if not path.stat().st_size:
+        raise OSError(errno.ENOSPC, "nothing was stored, perhaps because the disk is full")
 
 
 def _cannot_write(path: str | Path, error: OSError) -> FetalPoseError:

@@ -5,6 +5,7 @@ What lies around the network is tested with an estimator that answers at once (`
 
 import csv
 import json
+import resource
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -15,8 +16,10 @@ from volume_files import picture, volume, write_dicom, write_nifti, write_nrrd
 
 from FetalPoseLib import __version__
 from FetalPoseLib import scene as mrml
+from FetalPoseLib.body.estimate import Estimate
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.cli import COMMANDS, main
+from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.estimator import Estimator
 from FetalPoseLib.network import weights
 from FetalPoseLib.refinement.options import REFINEMENTS
@@ -30,8 +33,8 @@ GOOD = ["dimension: 3", "sizes: 40 36 32", "spacings: 1 1 1"]
 class QuickEstimator:
     """Stands for `estimator.Estimator`: knows the answer, and says what it was asked."""
 
-    def __init__(self, points=POINTS, warnings=()):
-        self.points, self.warnings = points, list(warnings)
+    def __init__(self, points=POINTS, warnings=(), confidence=1.0):
+        self.points, self.warnings, self.confidence = points, list(warnings), np.full(16, confidence)
 
     def __call__(self, *, model, device, refinement):
         self.model, self.device, self.refinement = model, device, refinement
@@ -42,9 +45,8 @@ class QuickEstimator:
         progress(SimpleNamespace(stage="locate", iteration=0, iterations=iterations))
         for i in range(iterations + 1):
             progress(SimpleNamespace(stage="refine", iteration=i, iterations=iterations))
-        return SimpleNamespace(
-            points=self.points, confidence=np.ones(16), provenance={"Model": self.model}, warnings=self.warnings
-        )
+        self.volume = volume
+        return Estimate(self.points, self.confidence, self.points, {"Model": self.model}, self.warnings)
 
 
 def fetalpose(*arguments, estimator=None) -> int:
@@ -106,6 +108,58 @@ def test_nothing_found_overwrites_nothing(good, tmp_path, capsys):
     assert fetalpose("estimate", good, "--output", path, estimator=QuickEstimator(np.full((16, 3), np.nan))) == 1
     assert "No fetus was found" in capsys.readouterr().err
     assert path.read_bytes() == before
+
+
+def test_a_volume_without_a_fetus_is_written_only_when_forced(good, tmp_path, capsys, scene):
+    path, doubtful = write_pose(tmp_path / "pose.mrk.json"), QuickEstimator(POINTS + 1, confidence=0.3)
+    before = path.read_bytes()
+    assert fetalpose("estimate", good, "--output", path, estimator=doubtful) == 1
+    assert "with any certainty; nothing was written" in capsys.readouterr().err
+    assert path.read_bytes() == before
+    assert fetalpose("estimate", good, "--output", path, "--force", estimator=doubtful) == 0
+    pose = mrml.load_pose(scene, path)
+    np.testing.assert_allclose(mrml.points_of(pose), POINTS + 1)
+    assert "unsure of the head" in pose.GetAttribute("FetalPose.Warnings"), "the file tells it, too"
+
+
+def test_a_mirrored_file_is_mirrored_for_the_network_and_the_pose_lies_on_the_file(good, tmp_path, scene):
+    estimator, path = QuickEstimator(), tmp_path / "pose.mrk.json"
+    assert fetalpose("estimate", good, "--output", path, "--mirrored", estimator=estimator) == 0
+    file = mrml.volume_from_node(mrml.read_volume(scene, good))
+    assert np.linalg.det(estimator.volume.ijk_to_ras) == pytest.approx(-np.linalg.det(file.ijk_to_ras))
+    np.testing.assert_allclose(estimator.volume.grid.corners().min(axis=0), file.grid.corners().min(axis=0))
+    pose = mrml.load_pose(scene, path)
+    expected = file.grid.to_world(estimator.volume.grid.to_voxel(POINTS))
+    np.testing.assert_allclose(mrml.points_of(pose), expected, atol=1e-6)
+    assert pose.GetAttribute("FetalPose.Mirrored") == "yes"
+
+
+def test_a_frame_of_a_single_volume_is_refused(good, tmp_path, capsys):
+    assert fetalpose("estimate", good, "--output", tmp_path / "pose.mrk.json", "--frame", 2) == 1
+    assert "holds one volume" in capsys.readouterr().err
+
+
+def test_a_link_to_the_output_stays_a_link(good, tmp_path):
+    real = write_pose(tmp_path / "real.mrk.json", POINTS + 5)
+    link = tmp_path / "pose.mrk.json"
+    link.symlink_to(real)
+    assert fetalpose("estimate", good, "--output", link) == 0
+    assert link.is_symlink()
+    np.testing.assert_allclose(mrml.points_of(mrml.load_pose(mrml.new_scene(), real)), POINTS)
+
+
+def test_a_pose_cut_short_is_not_stored(tmp_path):
+    """MRML's writer reports success on a full disk; what it stored is read back before it takes the former's place."""
+    path = write_pose(tmp_path / "pose.mrk.json")
+    before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    try:
+        with pytest.raises(FetalPoseError, match="not stored in full; the former file is kept"):
+            write_pose(path, POINTS + 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
 def missing(folder):

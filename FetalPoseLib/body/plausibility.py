@@ -52,6 +52,11 @@ def crown_rump_length(points) -> float:
     return float((np.linalg.norm(neck - spine) + np.linalg.norm(spine - sacrum)) / TRUNK_TO_CRL)
 
 
+def holds_fetus(confidence) -> bool:
+    """Whether the confidence (16,) of a pose's landmarks is as high as in a volume that holds a fetus."""
+    return bool(np.mean(confidence) >= FETUS_CONFIDENCE)
+
+
 def warnings_of(points, confidence) -> list[str]:
     """What a person should know of a whole pose before using it, as sentences.
 
@@ -61,7 +66,7 @@ def warnings_of(points, confidence) -> list[str]:
     confidence : (16,) in 0..1
     """
     mean = np.mean(confidence)
-    if mean < FETUS_CONFIDENCE:
+    if not holds_fetus(confidence):
         return [
             f"This volume may hold no fetus: the mean confidence of its landmarks is {mean:.2f}, "
             f"where {FETUS_CONFIDENCE:g} and more is usual. Do not use these numbers."

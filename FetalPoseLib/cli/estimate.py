@@ -13,6 +13,7 @@ A landmark that is not seen is left without a position. Research use only.
 import argparse
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from tqdm import tqdm
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import check_writable, replacing
 from FetalPoseLib.refinement.options import EstimateOptions
+from FetalPoseLib.resources import resource_path
 from FetalPoseLib.worker.client import WorkerClient
 from FetalPoseLib.worker.protocol import Done, Failed, ProgressEvent
 
@@ -33,6 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="POSE.mrk.json", type=Path, required=True, help="where the pose goes")
     parser.add_argument("--table", metavar="LENGTHS.csv", type=Path, help="write the 15 lengths as a table, too")
     parser.add_argument("--picture", metavar="POSE.png", type=Path, help="draw the pose over its volume, too")
+    parser.add_argument("--frame", metavar="N", type=_positive, help="which of the volumes over time that a file holds")
+    parser.add_argument(
+        "--mirrored",
+        action="store_true",
+        help="the file mirrors the volume: left and right are exchanged (GE Kretz: compare with the machine)",
+    )
+    parser.add_argument("--force", action="store_true", help="write the pose even where no fetus seems to be")
     add_estimator_arguments(parser)
 
 
@@ -64,10 +73,23 @@ def add_estimator_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    estimate(args, args.volume, output=args.output, table=args.table, picture=args.picture)
+    estimate(
+        args, args.volume, output=args.output, table=args.table, picture=args.picture, frame=args.frame,
+        mirrored=args.mirrored, force=args.force,
+    )  # fmt: skip
 
 
-def estimate(args, source: Path, *, output: Path, table: Path | None = None, picture: Path | None = None) -> np.ndarray:
+def estimate(
+    args,
+    source: Path,
+    *,
+    output: Path,
+    table: Path | None = None,
+    picture: Path | None = None,
+    frame: int | None = None,
+    mirrored: bool = False,
+    force: bool = False,
+) -> np.ndarray:
     """Estimate the pose in the file `source`, write and print what was asked for; the points (16, 3) in RAS mm."""
     check_writable(output, ".mrk.json")
     if table is not None:
@@ -77,24 +99,43 @@ def estimate(args, source: Path, *, output: Path, table: Path | None = None, pic
 
     from FetalPoseLib import scene as mrml
     from FetalPoseLib.body.measurements import length_table, write_csv
+    from FetalPoseLib.body.plausibility import doubts, holds_fetus
+    from FetalPoseLib.body.pose_library import PoseLibrary
+    from FetalPoseLib.volume.grid import Volume, mirror_matrix, transform_points
 
     mrml.silence_log()
     scene = mrml.new_scene()
     with WorkerClient() as client:
         if args.estimator_factory is None:
             client.warm_up(_options(args))  # the process starts while the volume is read
-        node = mrml.read_volume(scene, source)
-        volume = mrml.volume_from_node(node)
+        node = mrml.read_volume(scene, source, frame=frame)
+        shown = mrml.volume_from_node(node)
+        mirror = mirror_matrix(shown) if mirrored else np.eye(4)
+        volume = Volume(shown.array, mirror @ shown.ijk_to_ras)
         with tqdm(total=3 + args.iterations, desc="open", unit="step", file=sys.stderr, leave=False) as bar:
             if args.estimator_factory is None:
                 result = _by_worker(client, args, volume, partial(_show, bar))
             else:
                 estimator = args.estimator_factory(model=args.model, device=args.device, refinement=args.refinement)
                 result = estimator.estimate(volume, iterations=args.iterations, progress=partial(_show, bar))
-    for warning in result.warnings:
+    open_questions = mrml.doubts_of(node)
+    doubtful = doubts(result.points, result.confidence, PoseLibrary.load(resource_path("pose_library.npz")))
+    warnings = [*result.warnings, *(doubt.sentence for doubt in open_questions), *(doubt.reason for doubt in doubtful)]
+    for warning in warnings:
         print(f"fetalpose: warning: {' '.join(warning.split())}", file=sys.stderr)
     if not np.isfinite(result.points).any():
         raise FetalPoseError(f"No fetus was found in {source}; nothing was written. Choose another volume.")
+    if not holds_fetus(result.confidence) and not force:
+        raise FetalPoseError(f"No fetus was found in {source} with any certainty; nothing was written. Choose another "
+                             "volume, or add --force to write the pose all the same.")  # fmt: skip
+    provenance = dict(result.provenance)
+    if open_questions:
+        provenance["Unconfirmed"] = ", ".join(doubt.code for doubt in open_questions)
+    if mirrored:
+        provenance["Mirrored"] = "yes"
+    if warnings:
+        provenance["Warnings"] = " ".join(warnings)
+    result = replace(result, points=transform_points(mirror, result.points), provenance=provenance)
 
     mrml.save_pose(mrml.pose_node(scene, result, name=source.name.split(".")[0]), output)
     rows = length_table(result.points)
@@ -105,7 +146,7 @@ def estimate(args, source: Path, *, output: Path, table: Path | None = None, pic
         from FetalPoseLib.evaluation.pose_picture import draw_pose
 
         note = "Research use only. The model was trained on simulated volumes."
-        draw_pose(picture, volume, result.points, confidence=result.confidence, title=source.name, note=note)
+        draw_pose(picture, shown, result.points, confidence=result.confidence, title=source.name, note=note)
     for row in rows:
         print(f"{row['segment']:<24}{row['length_mm'] or '-':>8} mm")
     return result.points
@@ -139,6 +180,12 @@ def _show(bar, progress) -> None:
 
 def _options(args) -> EstimateOptions:
     return EstimateOptions(model=args.model, device=args.device, refinement=args.refinement, iterations=args.iterations)
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not the number of a frame: give 1, 2, ...")
+    return int(text)
 
 
 def _count(text: str) -> int:

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.files import replacing
 from FetalPoseLib.network.quantisation import unpacked
 from FetalPoseLib.resources import resource_path
 
@@ -66,9 +67,8 @@ def save_model(path: str | Path, state: dict[str, torch.Tensor], metadata: dict)
     """Write a model that `open_model` reads; metadata values may be anything JSON can hold. Returns its SHA-256."""
     header = {key: json.dumps(value) for key, value in metadata.items()}
     data = save({key: value.detach().cpu().contiguous() for key, value in state.items()}, metadata=header)
-    partial = Path(f"{path}.part")
-    partial.write_bytes(data)
-    partial.replace(path)  # an interrupted save leaves the former weights
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
     return hashlib.sha256(data).hexdigest()
 
 

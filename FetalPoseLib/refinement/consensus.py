@@ -88,13 +88,13 @@ def frame_of_look(frame: FetalFrame, number: int) -> tuple[FetalFrame, AxisTurn]
     return frame.disturbed(rng, rotation_deg=degrees, shift=shift, scale=scale), turn
 
 
-def heatmaps_turned(heatmaps: Callable[[Tensor], Tensor], image: Tensor, turn: AxisTurn) -> Tensor:
+def heatmaps_turned(heatmaps: Callable[[Tensor], Tensor], image: Tensor, turn: AxisTurn, mirror: np.ndarray) -> Tensor:
     """What a network marks in the turned image, turned back, with the names of a mirrored body's sides put right.
 
     The image's sides must be multiples of the network's input stride, so that its heatmaps' voxels fall in place.
     """
     found = turn.undo(heatmaps(turn.apply(image)))
-    return found[torch.as_tensor(load_skeleton().mirror.copy(), device=found.device)] if turn.mirrors else found
+    return found[torch.as_tensor(mirror.copy(), device=found.device)] if turn.mirrors else found
 
 
 def further_look(detector: Detector, view: View, number: int) -> Tensor:
@@ -102,6 +102,6 @@ def further_look(detector: Detector, view: View, number: int) -> Tensor:
     network = detector.main
     frame, turn = frame_of_look(view.own_frame or view.frame, number)
     box = network.spec.box(frame)
-    found = heatmaps_turned(network.heatmaps, view.scan.on(box), turn)
+    found = heatmaps_turned(network.heatmaps, view.scan.on(box), turn, load_skeleton().mirror)
     there, here = network.heatmap_grid(box), network.heatmap_grid(view.grid)
     return torch.stack([sample(heatmap, there, here) for heatmap in found])

@@ -1,5 +1,6 @@
 """Poses in `.mrk.json` files, through MRML's own storage node: RAS in memory, LPS in the file is its business."""
 
+import json
 from pathlib import Path
 
 import slicer
@@ -26,6 +27,17 @@ def save_pose(node, path: str | Path) -> None:
         storage.SetFileName(str(temporary))
         if not storage.WriteData(node):
             raise FetalPoseError(f"Cannot write the pose {path}. Choose a name ending in {SUFFIX} on a disk with room.")
+        if not _is_whole(temporary, node.GetNumberOfControlPoints()):
+            raise FetalPoseError(f"The pose {path} was not stored in full; the former file is kept. Is the disk full?")
+
+
+def _is_whole(path: Path, points: int) -> bool:
+    """Whether the file is whole JSON with so many control points: MRML's writer does not notice a full disk."""
+    try:
+        (markups, *_) = json.loads(path.read_text(encoding="utf-8"))["markups"]
+        return len(markups["controlPoints"]) == points
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def load_pose(scene, path: str | Path):

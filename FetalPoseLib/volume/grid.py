@@ -123,6 +123,20 @@ class Volume:
         return Grid(self.array.shape[::-1], self.ijk_to_ras)
 
 
+def mirror_matrix(volume: Volume) -> np.ndarray:
+    """The reflection (4, 4) of the world that leaves the volume's box in place, along the volume's first axis.
+
+    For a volume whose file mirrors it. The reflection is its own inverse.
+    """
+    across = volume.ijk_to_ras[:3, 0] / np.linalg.norm(volume.ijk_to_ras[:3, 0])
+    middle = (np.array(volume.array.shape[::-1]) - 1) / 2
+    centre = volume.ijk_to_ras[:3, :3] @ middle + volume.ijk_to_ras[:3, 3]
+    mirror = np.eye(4)
+    mirror[:3, :3] -= 2 * np.outer(across, across)
+    mirror[:3, 3] = 2 * across * (across @ centre)
+    return mirror
+
+
 def transform_points(matrix, points) -> np.ndarray:
     """Points (..., 3) moved by the affine `matrix` (4, 4), in float64; NaN rows stay NaN."""
     matrix, points = np.asarray(matrix, dtype=np.float64), np.asarray(points, dtype=np.float64)
