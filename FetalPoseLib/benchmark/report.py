@@ -6,7 +6,7 @@ import hashlib
 import os
 import platform
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
@@ -22,7 +22,7 @@ def origin(command: str) -> dict:
     return {
         "command": f"fetalpose benchmark {command}",
         "version": __version__,
-        "date": datetime.now(timezone.utc).date().isoformat(),
+        "date": datetime.now(UTC).date().isoformat(),
         "cpu": cpu_name(),
         "threads": torch.get_num_threads(),
     }
