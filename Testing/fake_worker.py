@@ -1,7 +1,8 @@
 """A stand-in for the network's process that speaks its protocol and knows the answer: for tests of what lies around it.
 
-Its one argument is JSON: "points" (16 rows), "mode" and "pause" in seconds before each event. It writes every request
-that it got to the file "log".
+Its one argument is JSON: "points" (16 rows), "confidence" (16), "mode" and "pause" in seconds before each event. It
+writes every request that it got to the file "log". Its messages are the typed ones of `FetalPoseLib.worker.protocol`,
+so it cannot say what the real process could not.
 """
 
 import json
@@ -9,37 +10,68 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from FetalPoseLib.body.estimate import Estimate, Progress, points_of_rows  # noqa: E402 (the path comes first)
+from FetalPoseLib.worker.protocol import (  # noqa: E402
+    Device,
+    Devices,
+    DevicesRequest,
+    Done,
+    EstimateRequest,
+    Event,
+    Failed,
+    Hello,
+    ProgressEvent,
+    Ready,
+    Request,
+    decode_request,
+    encode_event,
+)
 
 STEPS = 3
+DEVICE = Device("cuda", "Test GPU", free_bytes=8 * 10**9, total_bytes=9 * 10**9)
 
 
-def say(kind, request, **data):
-    print(json.dumps({"kind": kind, "request": request, **data}), flush=True)
+def command(plan: dict, python: str = sys.executable) -> list[str]:
+    """The command line that starts this file, for `WorkerClient(command=...)`."""
+    return [python, str(Path(__file__).resolve()), json.dumps(plan)]
 
 
-def answer(request, plan):
-    number, points, mode = request["request"], plan["points"], plan.get("mode", "good")
-    fixed = {int(i): point for i, point in request.get("fixed", {}).items()}
+def emit(event: Event) -> None:
+    print(encode_event(event), flush=True)
 
-    def pose(off):
-        return [fixed.get(i, None if row is None else [x + off for x in row]) for i, row in enumerate(points)]
 
-    def progress(stage, iteration, off=None):
+def answer(number: int, request: Request, plan: dict) -> None:
+    if isinstance(request, DevicesRequest):
+        emit(Devices(number, (DEVICE,)))
+        return
+    emit(Ready(number, request.options.model, "cpu", "CPU"))
+    if isinstance(request, EstimateRequest):
+        estimate(number, request, plan)
+
+
+def estimate(number: int, request: EstimateRequest, plan: dict) -> None:
+    mode, confidence = plan.get("mode", "good"), np.array(plan["confidence"], dtype=float)
+
+    def pose(offset_mm: float) -> np.ndarray:
+        points = points_of_rows(plan["points"]) + offset_mm
+        for landmark, point in request.placed.items():
+            points[landmark] = point
+        return points
+
+    def progress(stage: str, iteration: int, offset_mm: float | None = None) -> None:
         time.sleep(plan.get("pause", 0))
-        rows = None if off is None else pose(off)
-        say("progress", number, stage=stage, iteration=iteration, iterations=STEPS, points=rows,
-            confidence=None if rows is None else plan["confidence"], seconds_left=None, message=stage)  # fmt: skip
+        known = (None, None) if offset_mm is None else (pose(offset_mm), confidence)
+        emit(ProgressEvent(number, Progress(stage, iteration, STEPS, *known, stage), None))
 
-    if request["do"] == "devices":
-        devices = [{"device": "cuda", "name": "Test GPU", "free_bytes": 8e9, "total_bytes": 9e9}]
-        say("done", number, devices=devices)
-        return
-    say("ready", number, model=request["model"], device="cpu", device_name="CPU")
-    if request["do"] == "warm_up":
-        return
     progress("locate", 0)
     if mode == "failed":
-        say("failed", number, message="Nothing in the volume looks like a fetus.", user=True, stderr="")
+        emit(Failed(number, "Nothing in the volume looks like a fetus.", user=True))
         return
     progress("detect", 0, 3.0)
     if mode == "crash":
@@ -55,20 +87,18 @@ def answer(request, plan):
         time.sleep(60)
     for step in range(1, STEPS + 1):
         progress("refine", step, 3.0 - step)
-    provenance = {"Model": request["model"], "Iterations": str(STEPS)}
-    say("done", number, points=pose(0.0), confidence=plan["confidence"], unrefined=pose(3.0),
-        provenance=provenance, warnings=plan.get("warnings", []))  # fmt: skip
+    provenance = {"Model": request.options.model, "Iterations": str(STEPS)}
+    emit(Done(number, Estimate(pose(0.0), confidence, pose(3.0), provenance, plan.get("warnings", []))))
 
 
-def main():
+def main() -> None:
     plan = json.loads(sys.argv[1])
-    say("hello", None, pid=os.getpid())
+    emit(Hello(None, os.getpid()))
     for line in sys.stdin:
-        request = json.loads(line)
         if "log" in plan:
             with open(plan["log"], "a", encoding="utf-8") as file:
                 file.write(line)
-        answer(request, plan)
+        answer(*decode_request(line), plan)
 
 
 if __name__ == "__main__":

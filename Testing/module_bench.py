@@ -1,9 +1,9 @@
 """What the tests of the module share: the panel with a scripted process and scripted dialogs, and time passing."""
 
-import json
 import time
 from pathlib import Path
 
+import fake_worker
 import numpy as np
 import qt
 import slicer
@@ -11,10 +11,12 @@ import slicer.util
 
 from FetalPose import FetalPoseLogic, FetalPoseWidget
 from FetalPoseLib import scene as mrml
+from FetalPoseLib.body.estimate import rows_of_points
 from FetalPoseLib.body.measurements import segment_lengths
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.resources import resource_path
-from FetalPoseLib.worker.client import WorkerClient, rows_of_points
+from FetalPoseLib.worker.client import WorkerClient
+from FetalPoseLib.worker.protocol import Request, decode_request
 from FetalPoseModuleLib.logic import pythonExecutable
 from FetalPoseModuleLib.sampledata import loadSample
 
@@ -75,7 +77,7 @@ class Bench:
         self.panel = self.make_panel()
 
     def command(self):
-        return [pythonExecutable(), str(Path(__file__).with_name("fake_worker.py")), json.dumps(self.plan)]
+        return fake_worker.command(self.plan, pythonExecutable())
 
     def make_panel(self):
         self.frame = slicer.qMRMLWidget()
@@ -162,8 +164,10 @@ class Bench:
     def table(self) -> list[str]:
         return [self.ui.lengthsTable.item(row, 1).text() for row in range(15)]
 
-    def requests(self) -> list[dict]:
-        return [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
+    def requests(self) -> list[Request]:
+        """What the process was asked, in order."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        return [decode_request(line)[1] for line in lines]
 
     def assert_lengths_true(self):
         lengths = segment_lengths(mrml.points_of(self.pose))

@@ -1,5 +1,6 @@
 """The benchmark: known tables from made-up records, records that survive a kill, and a run of everything at 4 mm."""
 
+import copy
 import csv
 import json
 from types import SimpleNamespace
@@ -17,7 +18,7 @@ from FetalPoseLib.body.pose_library import PoseLibrary
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.cli import main
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.estimator import REFINEMENTS
+from FetalPoseLib.refinement.options import REFINEMENTS, ConsensusOptions, OnlineSslOptions
 from FetalPoseLib.simulation.fingerprint import FROZEN
 from FetalPoseLib.volume.grid import Volume
 
@@ -43,18 +44,26 @@ def record(name, truth, *steps, unseen=(), failure=None):
 class FakeEstimator:
     """Stands for `Observed`: 4 mm off along x, and halving it with every iteration."""
 
+    parent = None
     device, library = "cpu", PoseLibrary(np.random.default_rng(9).uniform(0, 60, (12, 16, 3)))
 
-    def __init__(self, truth=None, *, model="fake", device="cpu", refinement="consensus", fail=(), off=4):
+    def __init__(self, truth=None, *, model="fake", device="cpu", refinement="paper", fail=(), off=4):
         self.truth, self.fail, self.calls, self.off, self.sizes = truth, set(fail), 0, off, []
-        self.metadata, self.refinement = {"sha256": "ab" * 32}, {"method": refinement}
+        self.metadata, self.refinement = {"sha256": "ab" * 32}, REFINEMENTS.get(refinement)
+
+    def with_options(self, *, refinement, library):
+        other = copy.copy(self)
+        other.refinement, other.library, other.parent = refinement, library, self
+        return other
 
     def estimate(self, volume, *, iterations, progress):
+        if self.parent is not None:
+            self.parent.calls += 1
         self.calls += 1
         if self.calls in self.fail:
             raise FetalPoseError("No fetus found")
         self.sizes.append(len(self.library))
-        off = [self.truth + self.refinement.get("k", self.off) / 2**i * MM for i in range(iterations + 1)]
+        off = [self.truth + getattr(self.refinement, "k", self.off) / 2**i * MM for i in range(iterations + 1)]
         progress(SimpleNamespace(stage="locate", iteration=0, points=None))
         progress(SimpleNamespace(stage="detect", iteration=0, points=off[0]))
         for i in range(iterations + 1):
@@ -245,7 +254,8 @@ def test_accuracy_from_the_command_line(truth, tmp_path, capsys):
 
 def test_choices_compare_every_option_and_iteration_on_validation(truth, tmp_path):
     estimator = FakeEstimator(truth)
-    options = [{"method": "ssl", "k": k} for k in (2, 4)] + [{"method": "ssl", "k": 4, "library_size": 5}]
+    options = [choices.Choice(OnlineSslOptions(k=k)) for k in (2, 4)]
+    options += [choices.Choice(OnlineSslOptions(k=4), library_size=5)]
     folders = {"output": tmp_path, "records": tmp_path / "records", "model": "fake", "iterations": 2}
     rows = choices.choose(estimator, options, range(3), **folders)
     small = [row for row in rows if row["k"] == 2]
@@ -254,34 +264,37 @@ def test_choices_compare_every_option_and_iteration_on_validation(truth, tmp_pat
     assert small[2]["mean_mm"] == small[1]["mean_mm"] == pytest.approx(1)
     assert estimator.calls == 9 and estimator.sizes == [12, 12, 5] * 3
     assert {row["library_size"] for row in rows} == {None, 5}
-    choices.choose(estimator, [*options, {"method": "ssl", "k": 6}], range(3), **folders)
+    choices.choose(estimator, [*options, choices.Choice(OnlineSslOptions(k=6))], range(3), **folders)
     assert estimator.calls == 12
     assert (tmp_path / "refinement_fake.csv").exists()
 
 
 def test_the_part_of_the_library_and_the_subset_reach_the_estimator():
     estimator, library = FakeEstimator(), FakeEstimator.library
-    choices.arrange(estimator, {"method": "ssl", "k": 3, "library_size": 4, "subset": "all"}, library)
-    np.testing.assert_array_equal(estimator.library.poses, library.poses[:4])
-    assert estimator.library.skeleton.registration_subset == tuple(range(16))
-    assert estimator.refinement == {"method": "ssl", "k": 3}
-    choices.arrange(estimator, {"method": "ssl"}, library)
-    assert len(estimator.library) == 12 and len(estimator.library.skeleton.registration_subset) == 10
+    options = OnlineSslOptions(k=3)
+    other = choices.arranged(estimator, choices.Choice(options, library_size=4, subset="all"))
+    np.testing.assert_array_equal(other.library.poses, library.poses[:4])
+    assert other.library.skeleton.registration_subset == tuple(range(16))
+    assert other.refinement == options
+    other = choices.arranged(estimator, choices.Choice(options))
+    assert len(other.library) == 12 and len(other.library.skeleton.registration_subset) == 10
     with pytest.raises(FetalPoseError, match="no subset 'head'. Choose paper, all or trunk"):
-        choices.arrange(estimator, {"method": "ssl", "subset": "head"}, library)
+        choices.arranged(estimator, choices.Choice(options, subset="head"))
 
 
 def test_what_can_be_varied():
-    presets = list(REFINEMENTS.values())
+    presets = [choices.Choice(preset) for preset in REFINEMENTS.values()]
     axes = choices.parse_axes(["lr=1e-4,5e-4", "similarity=true", "jointly=false"])
     assert choices.combinations(axes) == [
         *presets,
-        {"method": "consensus", "jointly": False, "looks": 1},
-        {"method": "ssl", "lr": 1e-4},  # 5e-4 is the paper's, which is there
-        {"method": "ssl", "similarity": True},
+        choices.Choice(ConsensusOptions(jointly=False)),
+        choices.Choice(OnlineSslOptions(learning_rate=1e-4)),  # 5e-4 is the paper's, which is there
+        choices.Choice(OnlineSslOptions(similarity=True)),
     ]
     full = choices.combinations(choices.parse_axes(["lr=1e-4,5e-4", "similarity=false,true"]), full=True)
-    assert len(full) == len(presets) + 3 and {"method": "ssl", "lr": 1e-4, "similarity": True} in full
+    assert (
+        len(full) == len(presets) + 3 and choices.Choice(OnlineSslOptions(learning_rate=1e-4, similarity=True)) in full
+    )
     assert choices.parse_axes(["weighting=mean,residual"]) == {"weighting": ("mean", "residual")}
     assert choices.parse_axes(["similarity=False", "trust=None,0.2"]) == {"similarity": (False,), "trust": (None, 0.2)}
     for word in ("k=abc", "sides=2", "lr=fast"):

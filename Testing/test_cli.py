@@ -17,8 +17,9 @@ from FetalPoseLib import __version__
 from FetalPoseLib import scene as mrml
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.cli import COMMANDS, main
-from FetalPoseLib.estimator import REFINEMENTS, Estimator
+from FetalPoseLib.estimator import Estimator
 from FetalPoseLib.network import weights
+from FetalPoseLib.refinement.options import REFINEMENTS
 from FetalPoseLib.simulation import datasets
 
 SKELETON = load_skeleton()

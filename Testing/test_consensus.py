@@ -10,7 +10,7 @@ from FetalPoseLib.body.fetal_frame import FetalFrame
 from FetalPoseLib.body.pose_library import PoseLibrary
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.network.heatmaps import render
-from FetalPoseLib.refinement.consensus import ELSEWHERE, Consensus, frame_of_look
+from FetalPoseLib.refinement.consensus import LOOK_SD, Consensus, frame_of_look
 from FetalPoseLib.refinement.pose_reader import PoseReader
 from FetalPoseLib.resources import resource_path
 from FetalPoseLib.volume.axis_turns import MIRROR, AxisTurn
@@ -75,23 +75,23 @@ def test_every_look_counts_the_same(body):
 def test_no_further_look_is_the_joint_reading_of_the_first(body):
     wrong = body[SKELETON.index("right_elbow")] + 3 * (body[WRIST] - body[SKELETON.index("right_elbow")])
     maps = (0.7 * painted(body)).maximum(0.9 * with_wrist(body, wrong))
-    fixed = {0: body[0] + 1.0}
-    (only,) = Consensus(lambda _: pytest.fail("nobody asked for it"), GRID, JOINTLY, 0, fixed).run(maps)
-    points, confidence = JOINTLY.read(maps, GRID, fixed)
+    placed = {0: body[0] + 1.0}
+    (only,) = Consensus(lambda _: pytest.fail("nobody asked for it"), GRID, JOINTLY, 0, placed).run(maps)
+    points, confidence = JOINTLY.read(maps, GRID, placed)
     np.testing.assert_array_equal(only.points, points)
     np.testing.assert_array_equal(only.confidence, confidence)
     assert np.linalg.norm(only.points[WRIST] - body[WRIST]) < 0.1, "and that is not the highest peak"
 
 
-def test_fixed_points_stay_in_every_iteration(body):
-    fixed = {WRIST: body[WRIST] + 4.0}
-    for step in Consensus(lambda _: painted(body), GRID, JOINTLY, 2, fixed).run(painted(body)):
-        np.testing.assert_array_equal(step.points[WRIST], fixed[WRIST])
+def test_placed_points_stay_in_every_iteration(body):
+    placed = {WRIST: body[WRIST] + 4.0}
+    for step in Consensus(lambda _: painted(body), GRID, JOINTLY, 2, placed).run(painted(body)):
+        np.testing.assert_array_equal(step.points[WRIST], placed[WRIST])
         assert step.confidence[WRIST] == 1
 
 
 @pytest.mark.parametrize(
-    "bad, message", [({"iterations": -1}, "-1"), ({"fixed": {3: np.array([0, np.nan, 0])}}, "finite")]
+    "bad, message", [({"iterations": -1}, "-1"), ({"placed": {3: np.array([0, np.nan, 0])}}, "finite")]
 )
 def test_bad_options_are_refused(bad, message):
     with pytest.raises(ValueError, match=message):
@@ -102,7 +102,7 @@ def test_looks_are_the_same_every_time_and_each_from_elsewhere():
     frame = FetalFrame(np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]), np.array([10.0, -4, 7]), 25.0)
     look = partial(frame_of_look, frame)
     assert look(1) == (frame, MIRROR), "the first is the mirror image in the same frame"
-    seen, (degrees, shift, scale) = [], ELSEWHERE
+    seen, (degrees, shift, scale) = [], LOOK_SD
     for number in range(1, 21):
         (there, turn), (again, same) = look(number), look(number)
         np.testing.assert_array_equal(there.to_world(np.eye(3)), again.to_world(np.eye(3)))

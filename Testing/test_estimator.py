@@ -2,6 +2,7 @@
 it does without a fetus."""
 
 import copy
+from dataclasses import replace
 from itertools import permutations, product
 from types import SimpleNamespace
 
@@ -11,9 +12,12 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from FetalPoseLib.body.pose_library import PoseLibrary
+from FetalPoseLib.detection.detector import Detector
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.estimator import REFINEMENTS, Estimator, refinement_options
+from FetalPoseLib.estimator import Estimator
 from FetalPoseLib.network.heatmaps import render
+from FetalPoseLib.network.task_spec import TaskSpec
+from FetalPoseLib.refinement.options import REFINEMENTS, ConsensusOptions, OnlineSslOptions
 from FetalPoseLib.resources import resource_path
 from FetalPoseLib.simulation.datasets import simulate
 from FetalPoseLib.volume.grid import Grid, Volume, canonical_grid
@@ -118,22 +122,16 @@ def test_a_mirrored_array_with_its_matrix_keeps_sides_but_without_it_swaps_them(
     assert np.nanmedian(distance(back, detected.points)) > 2.0
 
 
-def refined_by(estimator: Estimator, refinement) -> Estimator:
-    """On the same networks."""
-    other = copy.copy(estimator)
-    other.refinement = refinement_options(refinement)
-    return other
-
-
 @pytest.mark.parametrize("refinement", ["consensus", "holding"])
 def test_refinement_starts_from_the_detection_and_leaves_the_weights(estimator, case, detected, refinement):
-    before = {name: value.clone() for name, value in estimator.networks["detect"].net.state_dict().items()}
-    steps = list(refined_by(estimator, refinement).run(case.volume, iterations=1))
+    before = {name: value.clone() for name, value in estimator.detector.networks["detect"].net.state_dict().items()}
+    *steps, last = estimator.with_options(refinement=refinement).run(case.volume, iterations=1)
+    np.testing.assert_array_equal(last.points, steps[-1].points)
     assert [s.stage for s in steps] == ["locate", "detect", "refine", "refine"]
     np.testing.assert_allclose(steps[1].points, steps[2].points, atol=1e-3, err_msg="what is sure is read alike")
     assert not np.array_equal(steps[2].points, steps[3].points)
     assert np.nanmedian(distance(steps[3].points, case.landmarks)) < 2
-    for name, value in estimator.networks["detect"].net.state_dict().items():
+    for name, value in estimator.detector.networks["detect"].net.state_dict().items():
         assert torch.equal(value, before[name]), name
 
 
@@ -146,14 +144,14 @@ def test_closing_the_generator_cancels(estimator, case):
 
 
 def test_a_pose_to_start_from_takes_the_place_of_pass_1(estimator, case, detected, monkeypatch):
-    monkeypatch.setattr(estimator, "_readings", lambda *_: pytest.fail("pass 1 has run"))
+    monkeypatch.setattr(Detector, "first_frames", lambda *_: pytest.fail("pass 1 has run"))
     found = estimator.estimate(case.volume, iterations=0, start=detected.points)
     assert np.nanmedian(distance(found.points, detected.points)) < 0.5
 
 
-def test_a_fixed_landmark_stays_where_it_was_put(estimator, case, detected):
+def test_a_placed_landmark_stays_where_it_was_put(estimator, case, detected):
     there = detected.points[9] + 3.0
-    found = estimator.estimate(case.volume, iterations=1, fixed={9: there})
+    found = estimator.estimate(case.volume, iterations=1, placed={9: there})
     np.testing.assert_allclose(found.points[9], there)
     assert found.confidence[9] == 1
     assert np.nanmax(np.delete(distance(found.points, detected.points), 9)) < 5, "the others stay where they are seen"
@@ -168,10 +166,9 @@ def test_a_whole_volume_without_sides_is_read_jointly_in_one_look(estimator, cas
         maps = render(half.to_voxel(case.landmarks), half.array_shape, 2)
         return 0.8 * maps.maximum(maps[estimator.library.skeleton.mirror.copy()])
 
-    single = copy.copy(estimator)
-    task = {"spacing_mm": 1.0, "sigma": 2.0}
-    whole = SimpleNamespace(task=task, bfloat16=False, heatmaps=heatmaps, heatmap_grid=lambda grid: grid.coarsened(2))
-    single.networks = {"whole": whole}
+    single, spec = copy.copy(estimator), TaskSpec("whole", 1.0, 2.0)
+    whole = SimpleNamespace(spec=spec, bfloat16=False, heatmaps=heatmaps, heatmap_grid=lambda grid: grid.coarsened(2))
+    single.detector = Detector({"whole": whole}, estimator.device, None)
     found = single.estimate(case.volume, iterations=2)
     assert len(looks) == 1
     errors = distance(found.points, case.landmarks)
@@ -214,14 +211,30 @@ def test_provenance_says_what_made_the_pose(detected, estimator):
 @pytest.mark.parametrize(
     "refinement, says",
     [
-        *((name, name) for name in REFINEMENTS),
-        ({**REFINEMENTS["holding"], "k": 3}, "holding, K = 3"),
-        ({"k": 7}, "paper, K = 7"),  # whose options are the defaults
-        ({"lr": 0.5}, "{'method': 'ssl', 'lr': 0.5}"),
+        ("consensus", "consensus"),
+        ("paper", "paper, K = 10"),
+        (replace(REFINEMENTS["holding"], k=3), "holding, K = 3"),
+        (OnlineSslOptions(k=7), "paper, K = 7"),
+        (OnlineSslOptions(learning_rate=0.5), "paper, K = 10, learning_rate = 0.5"),
+        (ConsensusOptions(looks=3), "consensus, looks = 3"),
     ],
 )
-def test_provenance_names_the_refinement(estimator, refinement, says):
-    assert refined_by(estimator, refinement)._provenance(6, True)["Refinement"] == says
+def test_provenance_names_the_refinement(estimator, case, refinement, says):
+    estimator = estimator.with_options(refinement=refinement)
+    assert estimator._provenance(6, refined=True)["Refinement"] == says
+
+
+def test_other_options_leave_the_estimator_as_it_is(estimator):
+    other = estimator.with_options(refinement="paper", checkpointing=True, spacing_mm=1.25, name="mine")
+    assert (other.spacing_mm, other.name, other.detector.main.net.checkpointing) == (1.25, "mine", True)
+    assert (estimator.spacing_mm, estimator.name, estimator.detector.main.net.checkpointing) == (
+        1.0,
+        "fetal-frame",
+        False,
+    )
+    assert other.detector.main.net.descent is estimator.detector.main.net.descent, "the weights are shared"
+    with pytest.raises(FetalPoseError, match="works at 1 or 1.25 mm, not at 3 mm"):
+        estimator.with_options(spacing_mm=3.0)
 
 
 @pytest.mark.parametrize(
@@ -229,7 +242,6 @@ def test_provenance_names_the_refinement(estimator, refinement, says):
     [
         ({"device": "tpu"}, "no device 'tpu'. Choose auto, cpu or cuda"),
         ({"refinement": "magic"}, "no refinement 'magic'. Choose one of consensus, paper, holding"),
-        ({"refinement": {"method": "magic"}}, "no method 'magic' of refinement. Choose consensus or ssl"),
         ({"precision": "float16"}, "no precision 'float16'. Choose one of auto, float32, bfloat16"),
     ],
 )
@@ -239,8 +251,10 @@ def test_an_unknown_choice_is_told_what_there_is(options, says):
 
 
 def test_precision_is_what_was_asked_for():
-    assert not any(network.bfloat16 for network in Estimator(device="cpu", precision="float32").networks.values())
-    assert all(network.bfloat16 for network in Estimator(device="cpu", precision="bfloat16").networks.values())
+    assert not any(
+        network.bfloat16 for network in Estimator(device="cpu", precision="float32").detector.networks.values()
+    )
+    assert all(network.bfloat16 for network in Estimator(device="cpu", precision="bfloat16").detector.networks.values())
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")

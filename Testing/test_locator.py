@@ -6,8 +6,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from FetalPoseLib.body.fetal_frame import FetalFrame
-from FetalPoseLib.detection.locate import POINTS, locator_points, mean_body, read_frames
-from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.detection.locate import POINTS, coarse_frames, locator_points, mean_body, read_frames
 from FetalPoseLib.network.heatmaps import render
 from FetalPoseLib.simulation.biometry import draw_biometry
 from FetalPoseLib.simulation.kinematics import move_body, pose_body
@@ -85,6 +84,7 @@ def test_a_false_peak_that_fits_no_body_is_passed_over(template):
     assert frame.angle_to(FetalFrame.from_landmarks(landmarks)) < 20
 
 
-def test_nothing_seen_is_said():
-    with pytest.raises(FetalPoseError, match="No fetus found"):
-        read_frames(torch.zeros((5, *GRID.array_shape)), GRID, np.zeros((5, 3)))
+def test_nothing_seen_gives_no_reading():
+    blank = torch.zeros((5, *GRID.array_shape))
+    assert read_frames(blank, GRID, np.zeros((5, 3))) == []
+    assert coarse_frames(blank, GRID) == []

@@ -10,6 +10,7 @@ from volume_files import picture
 
 from FetalPoseLib import scene as mrml
 from FetalPoseLib.body.skeleton import load_skeleton
+from FetalPoseLib.refinement.options import REFINEMENTS, EstimateOptions
 
 SKELETON = load_skeleton()
 
@@ -146,7 +147,7 @@ def test_mirrored_volume_is_mirrored_for_the_network_and_its_pose_mirrored_back(
     bench.volume()
     bench.ui.mirroredCheckBox.checked = True
     bench.estimate()
-    matrix = np.array(bench.requests()[-1]["ijk_to_ras"])
+    matrix = bench.requests()[-1].ijk_to_ras
     assert np.linalg.det(matrix[:3, :3]) < 0
     np.testing.assert_allclose(matrix @ [19.5, 19.5, 19.5, 1], [39, 39, 39, 1])  # its middle stays in place
     np.testing.assert_allclose(mrml.points_of(bench.pose), bench.truth * [-1, 1, 1] + [78, 0, 0], atol=1e-6)
@@ -297,13 +298,11 @@ def test_settings_reach_the_network(bench):
     bench.ui.refinementComboBox.currentText = "holding"
     bench.ui.neighboursSpinBox.value = 5
     bench.estimate()
-    request, names = bench.requests()[-1], ("model", "spacing", "iterations", "refinement", "k", "device")
-    assert [request[name] for name in names] == ["r4", 1.25, 3, "holding", 5, "auto"]
+    expected = EstimateOptions(model="r4", spacing_mm=1.25, iterations=3, refinement="holding", k=5, device="auto")
+    assert bench.requests()[-1].options == expected
 
 
 def test_refinements_offered_are_the_estimators(bench):
-    from FetalPoseLib.estimator import REFINEMENTS  # with torch, which the panel does without
-
     box = bench.ui.refinementComboBox
     assert [box.itemText(i) for i in range(box.count)] == list(REFINEMENTS)
     assert box.currentText == "consensus"

@@ -194,8 +194,10 @@ def test_moved_landmarks_stay_and_steer_the_others(bench):
     bench.ui.refineButton.click()
     bench.wait(lambda: not bench.panel.logic.running)
     request = bench.requests()[-1]
-    assert request["fixed"] == {str(index("left_knee")): [1, 2, 3]}
-    assert request["start"][index("right_wrist")] is None and request["start"][index("left_knee")] == [1, 2, 3]
+    assert list(request.placed) == [index("left_knee")]
+    np.testing.assert_array_equal(request.placed[index("left_knee")], [1, 2, 3])
+    assert np.isnan(request.start[index("right_wrist")]).all()
+    np.testing.assert_array_equal(request.start[index("left_knee")], [1, 2, 3])
     expected = bench.truth + 2
     expected[index("left_knee")], expected[index("right_wrist")] = (1, 2, 3), np.nan
     assert bench.pose is pose
@@ -289,7 +291,7 @@ def test_corrected_pose_goes_into_the_users_library_without_its_place(bench):
     np.testing.assert_allclose(library.poses[0] - library.poses[0][0], bench.truth - bench.truth[0], atol=1e-6)
     np.testing.assert_allclose(library.poses[0][index("neck")], 0, atol=1e-9)
     bench.estimate()
-    assert bench.requests()[-1]["libraries"] == [str(bench.folder / "library" / "my-poses.npz")]
+    assert bench.requests()[-1].options.libraries == (str(bench.folder / "library" / "my-poses.npz"),)
 
 
 def test_incomplete_pose_is_not_added(bench):

@@ -29,7 +29,7 @@ def tiny_model(path: Path) -> Path:
 
     torch.manual_seed(0)
     net = LandmarkNet(width=2, levels=2)
-    task = {"spacing_mm": 2.0, "sigma": 1.5, "normalisation": "volume"}
+    task = {"task": "whole", "spacing_mm": 2.0, "sigma": 1.5, "normalisation": "volume"}
     state = {f"whole.{key}": value for key, value in net.state_dict().items()}
     save_model(path, state, {"kind": "single-pass", "networks": {"whole": {"network": net.config(), "task": task}}})
     return path

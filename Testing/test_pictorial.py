@@ -11,7 +11,9 @@ from FetalPoseLib.body.pose_library import PoseLibrary
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.network.heatmaps import decode, render
-from FetalPoseLib.refinement.pose_reader import EVIDENCE, LEAST_SD, MOST_COST, SIZES, LengthPrior, PoseReader, choose
+from FetalPoseLib.refinement.length_prior import LEAST_LOG_SD, MAX_LENGTH_COST, SIZES_MM, LengthPrior
+from FetalPoseLib.refinement.pose_reader import PoseReader
+from FetalPoseLib.refinement.tree_choice import PEAK_WEIGHT, choose
 from FetalPoseLib.resources import resource_path
 from FetalPoseLib.simulation.datasets import draw_subject
 from FetalPoseLib.volume.grid import Grid
@@ -66,8 +68,8 @@ def on_forearm(body, length: float) -> np.ndarray:
     return body[ELBOW] + length * (body[WRIST] - body[ELBOW])
 
 
-def read(maps, grid=GRID, *, library=LIBRARY, sided=True, fixed=None):
-    return PoseReader(library, sided=sided).read(maps, grid, fixed)
+def read(maps, grid=GRID, *, library=LIBRARY, sided=True, placed=None):
+    return PoseReader(library, sided=sided).read(maps, grid, placed)
 
 
 def distance(a, b) -> np.ndarray:
@@ -79,8 +81,8 @@ def distance(a, b) -> np.ndarray:
 
 def length_costs(segment: int, lengths) -> np.ndarray:
     """By hand, what lengths (...) cost in a body of each size: (S, ...)."""
-    z = (np.log(lengths / SIZES.reshape(-1, 1, 1)) - PRIOR.mean[segment]) / PRIOR.sd[segment]
-    return np.minimum(z**2 / 2, MOST_COST)
+    z = (np.log(lengths / SIZES_MM.reshape(-1, 1, 1)) - PRIOR.mean[segment]) / PRIOR.sd[segment]
+    return np.minimum(z**2 / 2, MAX_LENGTH_COST)
 
 
 @pytest.mark.parametrize("apart", [0.0, 15.0])
@@ -99,9 +101,9 @@ def test_the_choice_is_the_cheapest_of_all_combinations(body, seed, unseen, apar
     extra = [rng.uniform(0, 3, len(heights)) for _, heights in candidates]
     combinations = list(product(*(range(max(len(heights), 1)) for _, heights in candidates)))
     index = np.array(combinations).T
-    total = np.zeros((len(SIZES), len(combinations)))
+    total = np.zeros((len(SIZES_MM), len(combinations)))
     for landmark in seen:
-        own = extra[landmark] - EVIDENCE * np.log(candidates[landmark][1])
+        own = extra[landmark] - PEAK_WEIGHT * np.log(candidates[landmark][1])
         total += own[index[landmark]]
     for s, segment in enumerate(SKELETON.segments):
         if segment.start in seen and segment.end in seen:
@@ -123,16 +125,16 @@ def test_the_prior_is_the_librarys_and_never_too_sure():
     sizes = np.array([FetalFrame.from_landmarks(pose).size for pose in LIBRARY.poses])
     shares = distance(LIBRARY.poses[:, segment.start], LIBRARY.poses[:, segment.end]) / sizes
     assert PRIOR.mean[12] == pytest.approx(np.log(shares).mean())
-    assert PRIOR.sd[12] == pytest.approx(max(np.log(shares).std(), LEAST_SD))
+    assert PRIOR.sd[12] == pytest.approx(max(np.log(shares).std(), LEAST_LOG_SD))
     stretched = LIBRARY.poses.copy()
     start, end = stretched[::2, segment.start], stretched[::2, segment.end]
     stretched[::2, segment.end] = start + 3 * (end - start)
     wide = LengthPrior.of(PoseLibrary(stretched))
     assert wide.sd[12] == pytest.approx(np.log(3) / 2, rel=0.05) and wide.sd[1] == PRIOR.sd[1]
     alone = LengthPrior.of(PoseLibrary(LIBRARY.poses[:1]))
-    np.testing.assert_array_equal(alone.sd, LEAST_SD)
-    own = alone.cost(12, np.array([0.0, np.nan, shares[0] * SIZES[7]]))
-    np.testing.assert_allclose(own[7], [MOST_COST, 0.0, 0.0], atol=1e-9)
+    np.testing.assert_array_equal(alone.sd, LEAST_LOG_SD)
+    own = alone.cost(12, np.array([0.0, np.nan, shares[0] * SIZES_MM[7]]))
+    np.testing.assert_allclose(own[7], [MAX_LENGTH_COST, 0.0, 0.0], atol=1e-9)
 
 
 def test_an_empty_library_is_refused():
@@ -226,40 +228,40 @@ def test_an_empty_map_is_nan_and_the_limb_beyond_it_is_still_read(body):
 
 
 @pytest.mark.parametrize("sided", [True, False])
-def test_fixed_points_stay_and_their_place_is_not_given_to_the_partner(body, sided):
+def test_placed_points_stay_and_their_place_is_not_given_to_the_partner(body, sided):
     """The network takes both hands for one: its map of the left wrist is highest where a person put the right one."""
     maps = painted(
         without(body, OTHER_WRIST), (OTHER_WRIST, body[WRIST] + 1.0, 1.0), (OTHER_WRIST, body[OTHER_WRIST], 0.5)
     )
-    fixed = {WRIST: body[WRIST] + [0.5, -0.25, 0.125]}
+    placed = {WRIST: body[WRIST] + [0.5, -0.25, 0.125]}
     assert distance(read(maps, library=None)[0][OTHER_WRIST], body[WRIST]) < 3
-    points, confidence = read(maps, fixed=fixed, sided=sided)
-    np.testing.assert_array_equal(points[WRIST], fixed[WRIST])
+    points, confidence = read(maps, placed=placed, sided=sided)
+    np.testing.assert_array_equal(points[WRIST], placed[WRIST])
     assert confidence[WRIST] == 1
     assert distance(points[OTHER_WRIST], body[OTHER_WRIST]) < 0.1
     np.testing.assert_allclose(np.delete(points, WRIST, axis=0), np.delete(body, WRIST, axis=0), atol=0.1)
     maps[OTHER_WRIST] = painted(body)[WRIST]  # no other place for it
-    there = read(maps, sided=sided, fixed=fixed)[0][OTHER_WRIST]
+    there = read(maps, sided=sided, placed=placed)[0][OTHER_WRIST]
     assert distance(there, body[WRIST]) < 0.1 if sided else np.isnan(there).all()
 
 
 @pytest.mark.parametrize("sided", [True, False])
-def test_a_fixed_point_stays_where_the_network_does_not_see_it(body, sided):
+def test_a_placed_point_stays_where_the_network_does_not_see_it(body, sided):
     """Nor does one without sides put it back by what the other wrist's map shows of both."""
-    fixed, maps = {WRIST: on_forearm(body, 2.5)}, painted(body)
+    placed, maps = {WRIST: on_forearm(body, 2.5)}, painted(body)
     maps = maps if sided else maps.maximum(maps[SKELETON.mirror.copy()])
-    points, confidence = read(maps, fixed=fixed, sided=sided)
-    np.testing.assert_array_equal(points[WRIST], fixed[WRIST])
+    points, confidence = read(maps, placed=placed, sided=sided)
+    np.testing.assert_array_equal(points[WRIST], placed[WRIST])
     assert confidence[WRIST] == 1
     np.testing.assert_allclose(np.delete(points, WRIST, axis=0), np.delete(body, WRIST, axis=0), atol=0.1)
 
 
-def test_a_fixed_point_draws_what_hangs_on_it(body):
+def test_a_placed_point_draws_what_hangs_on_it(body):
     """A person puts the elbow elsewhere: of two wrists, the lower one that belongs to that elbow is read."""
     shift = 2 * (body[ELBOW] - body[WRIST])
     maps = painted(body, (WRIST, body[WRIST] + shift, 0.8))
     assert distance(read(maps)[0][WRIST], body[WRIST]) < 0.1
-    points, _ = read(maps, fixed={ELBOW: body[ELBOW] + shift})
+    points, _ = read(maps, placed={ELBOW: body[ELBOW] + shift})
     assert distance(points[WRIST], body[WRIST] + shift) < 0.1
 
 
@@ -328,11 +330,11 @@ def test_a_network_with_sides_that_marks_both_hands_is_unsure(body):
     assert read(maps, sided=False)[1][[WRIST, OTHER_WRIST]] == pytest.approx([0.9, 0.9], abs=0.02)
 
 
-def test_a_fixed_point_without_sides_leaves_its_partner_where_it_is(body):
-    """Both hands are weak in both maps: the fixed one is no peak beside which the other would be too low."""
+def test_a_placed_point_without_sides_leaves_its_partner_where_it_is(body):
+    """Both hands are weak in both maps: the placed one is no peak beside which the other would be too low."""
     own = painted(body)
     maps = own.clone()
     for landmark, partner in ((WRIST, OTHER_WRIST), (OTHER_WRIST, WRIST)):
         maps[landmark] = 0.35 * own[landmark].maximum(own[partner])
-    points, _ = read(maps, sided=False, fixed={OTHER_WRIST: body[OTHER_WRIST] + 0.5})
+    points, _ = read(maps, sided=False, placed={OTHER_WRIST: body[OTHER_WRIST] + 0.5})
     assert distance(points[WRIST], body[WRIST]) < 0.1

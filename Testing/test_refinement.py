@@ -13,9 +13,11 @@ from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.network.heatmaps import decode, render
 from FetalPoseLib.network.losses import heatmap_loss
+from FetalPoseLib.network.task_spec import TaskSpec
 from FetalPoseLib.network.unet import LandmarkNet, set_normalisation
 from FetalPoseLib.refinement import online_ssl as refinement
-from FetalPoseLib.refinement.online_ssl import Refinement, label_proxy
+from FetalPoseLib.refinement.online_ssl import OnlineSsl, label_proxy
+from FetalPoseLib.refinement.options import OnlineSslOptions
 from FetalPoseLib.volume.grid import Grid
 
 GRID = Grid((24, 26, 28), np.diag([2.5, 2.5, 2.5, 1.0]))
@@ -57,8 +59,17 @@ def library(body):
     return PoseLibrary(np.array(bodies[::-1]) @ np.diag([-1.0, -1.0, 1.0]) + 100)
 
 
+def loop(net, library, *, grid=GRID, iterations=6, placed=None, normalisation="volume", **options):
+    """The loop with a task and options like those of a bundled model."""
+    spec = TaskSpec("whole", 2.5, SIGMA, normalisation=normalisation)
+    return OnlineSsl(
+        net, library, grid=grid, spec=spec, options=OnlineSslOptions(**options), iterations=iterations,
+        placed=placed or {},
+    )  # fmt: skip
+
+
 def refine(net, library, volume=VOLUME, **options):
-    return list(Refinement(net, library, **{"grid": GRID, "sigma": SIGMA, **options}).run(volume))
+    return list(loop(net, library, **options).run(volume))
 
 
 def unet(**options):
@@ -97,7 +108,7 @@ def test_a_step_is_detection_support_set_and_loss(body, library):
 
 def test_the_first_update_is_one_step_of_adam(body, library, copies):
     net = PaintedNet((body, 0.8))
-    steps = Refinement(net, library, grid=GRID, sigma=SIGMA).run(VOLUME)
+    steps = loop(net, library).run(VOLUME)
     first = next(steps)
     proxy = label_proxy(first.proxy, GRID, SIGMA)
     next(steps)
@@ -111,7 +122,7 @@ def test_the_library_puts_a_swapped_landmark_right(body, library):
     wrong = np.full((16, 3), np.nan)
     wrong[WRIST] = body[WRIST] + [0.0, 14.0, 0.0] if body[WRIST, 1] < 30 else body[WRIST] - [0.0, 14.0, 0.0]
     net = PaintedNet((body, 0.5), (wrong, 0.55))
-    steps = refine(net, library, lr=0.02, k=5)
+    steps = refine(net, library, learning_rate=0.02, k=5)
     errors = [np.linalg.norm(step.points[WRIST] - body[WRIST]) for step in steps]
     assert errors[0] > 12 and errors[-1] < 1
     losses = [step.loss for step in steps]
@@ -168,9 +179,7 @@ def test_checkpointing_refines_alike(library):
 @pytest.mark.parametrize(("parameters", "frozen"), [("all", False), ("decoder", True)])
 def test_parameters_choose_what_adam_changes(library, copies, parameters, frozen):
     net = unet()
-    steps = Refinement(net, library, grid=GRID, sigma=SIGMA, iterations=2, parameters=parameters).run(
-        torch.randn(1, 1, *GRID.array_shape)
-    )
+    steps = loop(net, library, iterations=2, parameters=parameters).run(torch.randn(1, 1, *GRID.array_shape))
     next(steps), next(steps)
     refined = copies[0]()
     assert torch.equal(refined.descent[0][0][0].weight, net.descent[0][0][0].weight) == frozen
@@ -180,7 +189,7 @@ def test_parameters_choose_what_adam_changes(library, copies, parameters, frozen
 
 
 def test_closing_the_generator_frees_the_copy(body, library, copies):
-    steps = Refinement(PaintedNet((body, 0.8)), library, grid=GRID, sigma=SIGMA).run(VOLUME)
+    steps = loop(PaintedNet((body, 0.8)), library).run(VOLUME)
     next(steps), next(steps)
     assert copies[0]() is not None
     steps.close()
@@ -188,25 +197,25 @@ def test_closing_the_generator_frees_the_copy(body, library, copies):
     assert list(steps) == []
 
 
-def test_fixed_points_stand_in_for_prediction_and_atlases(body, library):
+def test_placed_points_stand_in_for_prediction_and_atlases(body, library):
     wrong = body.copy()
     wrong[0] += [0.0, 0.0, -15.0]  # the head, of the registration subset
-    fixed = {0: body[0], WRIST: body[WRIST] + [4.0, 0.0, 0.0]}
+    placed = {0: body[0], WRIST: body[WRIST] + [4.0, 0.0, 0.0]}
     net = PaintedNet((wrong, 0.8))
-    free, held = refine(net, library, iterations=0)[0], refine(net, library, iterations=1, fixed=fixed)[1]
+    free, held = refine(net, library, iterations=0)[0], refine(net, library, iterations=1, placed=placed)[1]
     assert held.residual[0] < 0.2 * free.residual[0]
-    for landmark, point in fixed.items():
+    for landmark, point in placed.items():
         np.testing.assert_array_equal(held.points[landmark], point)
         np.testing.assert_array_equal(held.proxy[:, landmark], np.tile(point, (10, 1)))
         assert held.confidence[landmark] == 1
     np.testing.assert_allclose(np.delete(held.points, [0, WRIST], 0), np.delete(free.points, [0, WRIST], 0), atol=0.2)
 
 
-def test_a_fixed_point_is_what_the_detector_learns(body, library):
+def test_a_placed_point_is_what_the_detector_learns(body, library):
     """Where the person's point lies, the maps rise; where the detector had seen the landmark, they fall."""
     net = PaintedNet((body, 0.8))
-    fixed = {WRIST: GRID.to_world([12, 12, 12])}
-    steps = Refinement(net, library, grid=GRID, sigma=SIGMA, lr=0.05, iterations=1, fixed=fixed)
+    placed = {WRIST: GRID.to_world([12, 12, 12])}
+    steps = loop(net, library, learning_rate=0.05, iterations=1, placed=placed)
     proxy = steps._proxy(*steps._support_set(*steps._pose(net.maps[0])), "cpu")
     np.testing.assert_allclose(decode(proxy)[0][WRIST], [12, 12, 12], atol=0.05)
     assert proxy[WRIST].max() == pytest.approx(1.0)
@@ -221,7 +230,7 @@ def test_a_trusted_landmark_holds_while_an_unsure_one_follows_the_atlases(body):
     net.maps.data[0, WRIST] *= 0.2
     pose, confidence = body, np.where(np.arange(16) == WRIST, 0.2, 0.9)
     for trust, held in ((None, False), (0.5, True)):
-        steps = Refinement(net, PoseLibrary([atlas]), grid=GRID, sigma=SIGMA, trust=trust)
+        steps = loop(net, PoseLibrary([atlas]), hold_confidence=trust)
         aligned, _ = steps._support_set(pose, confidence)
         assert np.allclose(aligned[0, other], body[other]) == held
         assert np.linalg.norm(aligned[0, WRIST] - body[WRIST]) > 4
@@ -266,7 +275,7 @@ def test_too_few_landmarks_seen_end_the_loop_after_the_detection(body, library):
         {"k": 0},
         {"iterations": -1},
         {"normalisation": "batch"},
-        {"fixed": {0: [np.nan, 0, 0]}},
+        {"placed": {0: [np.nan, 0, 0]}},
     ],
 )
 def test_bad_options_are_refused(body, library, bad):

@@ -684,9 +684,13 @@ def test_help_teaches(capsys):
 
 
 def test_subjects_to_train_on_start_with_the_benchmarks():
-    subjects = training_subjects(103)
-    expected = [("train", 0), ("train", 1), ("train", 99), ("fresh", 0), ("fresh", 1), ("fresh", 2)]
-    assert subjects[:2] + subjects[99:] == expected
+    subjects = training_subjects(112)
+    expected = [("train2", 0), ("train2", 1), ("train2", 99), ("fresh2", 0), ("fresh2", 1), ("fresh2", 2)]
+    assert subjects[:2] + subjects[108:] == [*expected[:2], *expected[2:]]
+    assert [k for k, (split, _) in enumerate(subjects) if split == "fresh-absent2"] == list(range(11, 112, 12))
+    assert {split for split, _ in training_subjects(112, presentation="standard")} == {
+        "train2-standard", "fresh2-standard",
+    }  # fmt: skip
 
 
 def test_simulation_fills_the_folder_and_ends_with_its_context(tmp_path):

@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Annotated
@@ -29,16 +29,18 @@ from FetalPoseLib.body.pose_library import PoseLibrary
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import check_writable, replacing
+from FetalPoseLib.refinement.options import REFINEMENTS, EstimateOptions
 from FetalPoseLib.resources import resource_path
 from FetalPoseLib.volume.grid import Volume
 from FetalPoseLib.worker.client import WorkerClient
+from FetalPoseLib.worker.protocol import Cancelled, Devices, Done, Failed, ProgressEvent
 from FetalPoseModuleLib.history import History, put, snapshot
 
 POLL_MS = 40
 OWN_SPACING = "the model's own"
 VOLUME_ROLE = "FetalPose.Volume"  # node reference from the pose to the volume it was found in
 MODELS = list(json.loads(resource_path("models", "manifest.json").read_text(encoding="utf-8")))
-REFINEMENTS = ["consensus", "paper", "holding"]  # of FetalPoseLib.estimator, which takes torch to import
+DEFAULTS = EstimateOptions()
 USER_LIBRARY = "my-poses.npz"
 
 
@@ -48,11 +50,11 @@ class FetalPoseParameterNode:
 
     inputVolume: slicer.vtkMRMLScalarVolumeNode
     pose: slicer.vtkMRMLMarkupsFiducialNode
-    model: Annotated[str, Choice(MODELS)] = MODELS[0]
+    model: Annotated[str, Choice(MODELS)] = DEFAULTS.model
     spacing: Annotated[str, Choice([OWN_SPACING, "1.0", "1.25", "1.5", "2.0"])] = OWN_SPACING
-    iterations: Annotated[int, WithinRange(0, 50)] = 6
-    refinement: Annotated[str, Choice(REFINEMENTS)] = REFINEMENTS[0]
-    neighbours: Annotated[int, WithinRange(1, 100)] = 10
+    iterations: Annotated[int, WithinRange(0, 50)] = DEFAULTS.iterations
+    refinement: Annotated[str, Choice(list(REFINEMENTS))] = DEFAULTS.refinement
+    neighbours: Annotated[int, WithinRange(1, 100)] = DEFAULTS.k
     mirrored: bool = False
     showLengths: bool = True
     showNames: bool = False
@@ -62,7 +64,7 @@ class FetalPoseParameterNode:
 class Machine:
     """Settings of this computer: `device` is auto, cpu or cuda; `weights` a file to use instead of a bundled model."""
 
-    device: str = "auto"
+    device: str = DEFAULTS.device
     weights: str = ""
     libraryFolder: str = ""
 
@@ -186,28 +188,17 @@ class FetalPoseLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         voxels = scene.volume_from_node(volume)
         mirror = _mirror(voxels) if settings is not None and settings.mirrored else np.eye(4)
         run = Run(0, volume, volume.GetName(), mirror)
-        options = {"fixed": None, "start": None}
+        known = {"placed": None, "start": None}
         if refine:
-            run.pose, run.held, options = pose, *self._corrections(pose, mirror)
+            run.pose, run.held, known = pose, *self._corrections(pose, mirror)
             run.asked = True
         elif pose is not None and scene.is_pose(pose) and scene.is_whole(pose) and not scene.moved_landmarks(pose):
             run.pose = pose
         if run.pose is not None:
             run.isNew = False
             self.history(run.pose).hold()
-        library = machine.library
-        run.request = self.client.estimate(
-            Volume(voxels.array, mirror @ voxels.ijk_to_ras),
-            model=MODELS[0] if settings is None else settings.model,
-            weights=machine.weights or None,
-            device=machine.device,
-            spacing=None if settings is None or settings.spacing == OWN_SPACING else float(settings.spacing),
-            iterations=6 if settings is None else settings.iterations,
-            refinement=REFINEMENTS[0] if settings is None else settings.refinement,
-            k=10 if settings is None else settings.neighbours,
-            libraries=[library] if library is not None and library.is_file() else [],
-            **options,
-        )
+        mirrored = Volume(voxels.array, mirror @ voxels.ijk_to_ras)
+        run.request = self.client.estimate(mirrored, estimateOptions(settings, machine), **known)
         self._run = run
         self._timer.start()
 
@@ -218,9 +209,7 @@ class FetalPoseLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
             self.poll()
 
     def warmUp(self, settings=None, machine: Machine | None = None) -> None:
-        machine = machine or Machine()
-        model = MODELS[0] if settings is None else settings.model
-        self.client.warm_up(model, machine.device, weights=machine.weights or None)
+        self.client.warm_up(estimateOptions(settings, machine or Machine()))
         self._timer.start()
 
     def askForDevices(self) -> None:
@@ -249,38 +238,35 @@ class FetalPoseLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
                 self._timer.setInterval(POLL_MS)
 
     def _handle(self, event) -> None:
-        if event.request == self._devicesRequest and event.kind in ("done", "failed", "cancelled"):
+        if event.request == self._devicesRequest:
             self._devicesRequest = None
-            self.listener.devices(event.data.get("devices", []))
+            self.listener.devices(event.devices if isinstance(event, Devices) else ())
             return
         run = self._run
         if run is None or event.request != run.request:
             return
-        if event.kind == "progress":
+        if isinstance(event, ProgressEvent):
             self._onProgress(run, event)
-        elif event.kind == "done":
-            result = event.result
+        elif isinstance(event, Done):
+            result = event.estimate
             if self._accepted(run, result.points):
                 self._show(run, result.points, result.confidence, result.provenance)
                 self._end(self.listener.finished, run.pose, result.warnings)
-        elif event.kind == "failed":
-            message = event.data["message"]
-            if event.data.get("stderr"):
-                logging.error(event.data["stderr"])
-            self._end(self.listener.failed, message)
-        elif event.kind == "cancelled":
+        elif isinstance(event, Failed):
+            if event.details:
+                logging.error(event.details)
+            self._end(self.listener.failed, event.message)
+        elif isinstance(event, Cancelled):
             self._end(self.listener.cancelled)
 
-    def _onProgress(self, run: Run, event) -> None:
-        data = event.data
-        run.stage = data["stage"]
-        if event.points is not None:
-            if not self._accepted(run, event.points):
+    def _onProgress(self, run: Run, event: ProgressEvent) -> None:
+        step = event.progress
+        run.stage = step.stage
+        if step.points is not None:
+            if not self._accepted(run, step.points):
                 return
-            self._show(run, event.points, np.array(data["confidence"], dtype=float))
-        self.listener.progress(
-            data["stage"], data["iteration"], data["iterations"], data.get("seconds_left"), data["message"]
-        )
+            self._show(run, step.points, step.confidence)
+        self.listener.progress(step.stage, step.iteration, step.iterations, event.seconds_left, step.message)
 
     def _accepted(self, run: Run, points: np.ndarray) -> bool:
         """Whether the fetus is of the age that the model knows, or the user wants to see the pose all the same."""
@@ -344,8 +330,8 @@ class FetalPoseLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
             raise FetalPoseError(_("No landmark was moved yet. Drag the wrong ones to their places first."))
         held = tuple(load_skeleton().index(name) for name in names)
         points = scene.points_of(pose) @ mirror[:3, :3].T + mirror[:3, 3]  # a mirror is its own inverse
-        fixed = {i: points[i] for i in held if np.isfinite(points[i]).all()}
-        return held, {"fixed": fixed, "start": points}
+        placed = {i: points[i] for i in held if np.isfinite(points[i]).all()}
+        return held, {"placed": placed, "start": points}
 
     # --- showing
 
@@ -548,6 +534,27 @@ def centreViews(points: np.ndarray) -> None:
 def jumpTo(x: float, y: float, z: float, *, centred: bool = False) -> None:
     node = slicer.vtkMRMLSliceNode
     node.JumpAllSlices(slicer.mrmlScene, x, y, z, node.CenteredJumpSlice if centred else node.OffsetJumpSlice)
+
+
+def estimateOptions(settings, machine: Machine) -> EstimateOptions:
+    """What the panel's settings, or the defaults if there are none, ask of the network."""
+    library = machine.library
+    options = replace(
+        DEFAULTS,
+        model=machine.weights or DEFAULTS.model,
+        device=machine.device,
+        libraries=(str(library),) if library is not None and library.is_file() else (),
+    )
+    if settings is None:
+        return options
+    return replace(
+        options,
+        model=machine.weights or settings.model,
+        refinement=settings.refinement,
+        iterations=settings.iterations,
+        k=settings.neighbours,
+        spacing_mm=None if settings.spacing == OWN_SPACING else float(settings.spacing),
+    )
 
 
 def pythonExecutable() -> str:

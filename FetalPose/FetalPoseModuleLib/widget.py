@@ -153,16 +153,16 @@ class FetalPoseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.weightsEdit.currentPath = settings.value("FetalPose/Weights", "") or ""
         self.ui.libraryEdit.currentPath = settings.value("FetalPose/LibraryFolder", "") or ""
 
-    def _fillDevices(self, devices: list[dict]) -> None:
+    def _fillDevices(self, devices) -> None:
         box = self.ui.deviceComboBox
         wanted = slicer.app.userSettings().value("FetalPose/Device", "auto")
         blocked = box.blockSignals(True)
         box.clear()
         box.addItem(_("Automatic"), "auto")
         for device in devices:
-            free = device.get("free_bytes")
+            free = device.free_bytes
             memory = "" if free is None else _(", {free:.1f} GB free").format(free=free / 1e9)
-            box.addItem(f"{device['name']}{memory}", device["device"])
+            box.addItem(f"{device.name}{memory}", device.device)
         box.currentIndex = max(box.findData(wanted), 0)
         box.blockSignals(blocked)
 

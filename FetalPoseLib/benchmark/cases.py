@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from FetalPoseLib.simulation.datasets import draw_subject, simulate
+from FetalPoseLib.simulation.datasets import simulate
 from FetalPoseLib.simulation.fingerprint import FROZEN, load_fingerprints
 from FetalPoseLib.volume.grid import Volume
 
@@ -55,7 +55,7 @@ def _simulate_into(path: Path, split: str, index: int, spacing: float, frozen: s
             file,
             volume=case.volume.array,
             affine=case.volume.ijk_to_ras,
-            body=draw_subject(split, index).body.landmarks,
+            body=case.body,
             seen=np.isfinite(case.landmarks).all(axis=1),
             frozen=np.array(frozen),
         )

@@ -6,7 +6,7 @@ import itertools
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +15,12 @@ from tqdm import tqdm
 from FetalPoseLib.benchmark.cases import CASES, open_case
 from FetalPoseLib.benchmark.observed import as_rows, trace
 from FetalPoseLib.benchmark.records import Records
-from FetalPoseLib.benchmark.report import Folder, markdown, model_origin, origin
+from FetalPoseLib.benchmark.report import NAME_OF, Folder, markdown, model_origin, origin
 from FetalPoseLib.benchmark.tables import Run, overall, paired
 from FetalPoseLib.body.fetal_frame import TRUNK
 from FetalPoseLib.body.pose_library import PoseLibrary
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.estimator import REFINEMENTS
-from FetalPoseLib.refinement.online_ssl import Refinement
+from FetalPoseLib.refinement.options import REFINEMENTS, ConsensusOptions, OnlineSslOptions, RefinementOptions
 from FetalPoseLib.simulation.fingerprint import FROZEN
 
 #: What is varied unless asked otherwise, each about the preset of its method; iterations are read off every run.
@@ -39,12 +38,34 @@ AXES = {
     "trust": (0.2, 0.5),
 }
 RECORDS = Path("build/benchmark")  # too many to keep with the results
-_NOT_OPTIONS = {"net", "library", "_", "grid", "sigma", "iterations", "fixed", "bfloat16", "foreground"}
-_SSL = {f.name: f.default for f in fields(Refinement) if f.name not in _NOT_OPTIONS}
-_LIBRARY = {"library_size": None, "subset": "paper"}  # ours, of the benchmark alone: None is all atlases
-_CONSENSUS = {name: value for name, value in REFINEMENTS["consensus"].items() if name != "method"}
-_DEFAULTS = {**_CONSENSUS, **_SSL, **_LIBRARY}
+FIELD_OF = {name: field for field, name in NAME_OF.items()}
 _SUBSETS = {"trunk": TRUNK}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A refinement to measure, and the part of the pose library that it is given."""
+
+    refinement: RefinementOptions
+    library_size: int | None = None  #: the first so many atlases; None: all
+    subset: str = "paper"  #: landmarks that register the atlases: "paper", "all" or "trunk"
+
+    def values(self) -> dict:
+        """All options by the names of the tables; ``method`` is "consensus" or "ssl"."""
+        consensus = isinstance(self.refinement, ConsensusOptions)
+        found = {NAME_OF.get(name, name): value for name, value in asdict(self.refinement).items()}
+        library = {} if consensus else {"library_size": self.library_size, "subset": self.subset}
+        return {"method": "consensus" if consensus else "ssl", **found, **library}
+
+    @property
+    def label(self) -> str:
+        """All that makes the choice what it is, as the records tell it."""
+        return " ".join(f"{name}={value}" for name, value in sorted(self.values().items()))
+
+
+_CONSENSUS = Choice(ConsensusOptions()).values()
+_SSL = Choice(OnlineSslOptions()).values()
+_DEFAULTS = {name: value for name, value in {**_CONSENSUS, **_SSL}.items() if name != "method"}
 
 
 def parse_axes(words: Iterable[str]) -> dict[str, tuple]:
@@ -76,8 +97,8 @@ def _value(name: str, text: str):
     return value
 
 
-def combinations(axes: Mapping[str, Sequence], *, full: bool = False) -> list[dict]:
-    """Options to compare: every preset, then one thing varied at a time about the preset of its method.
+def combinations(axes: Mapping[str, Sequence], *, full: bool = False) -> list[Choice]:
+    """What to compare: every preset, then one thing varied at a time about the preset of its method.
 
     What consensus has is varied about *consensus*, all else about the *paper*'s; with `full`, the latter in every
     combination.
@@ -87,39 +108,37 @@ def combinations(axes: Mapping[str, Sequence], *, full: bool = False) -> list[di
         varied = [dict(zip(ssl, values, strict=True)) for values in itertools.product(*ssl.values())]
     else:
         varied = [{name: value} for name, values in ssl.items() for value in values]
-    presets = [*REFINEMENTS.values()]
-    own = [{**REFINEMENTS["consensus"], name: v} for name in _CONSENSUS for v in axes.get(name, ())]
-    options, distinct = [*presets, *own, *({**REFINEMENTS["paper"], **v} for v in varied)], {}
-    for option in options:
-        distinct.setdefault(_label(option), option)
-    return list(distinct.values())
+    own = [{name: value} for name in _CONSENSUS for value in axes.get(name, ())]
+    choices = [Choice(preset) for preset in REFINEMENTS.values()]
+    choices += [_varied("consensus", values) for values in own] + [_varied("paper", values) for values in varied]
+    return list(dict.fromkeys(choices))  # frozen dataclasses: equal ones are one
 
 
-def _label(options: Mapping) -> str:
-    """All that makes an option what it is, the same whether a default is written out or not."""
-    full = {**(_CONSENSUS if options["method"] == "consensus" else {**_SSL, **_LIBRARY}), **options}
-    return " ".join(f"{name}={full[name]}" for name in sorted(full))
+def _varied(preset: str, values: Mapping) -> Choice:
+    library = {name: value for name, value in values.items() if name in ("library_size", "subset")}
+    rest = {FIELD_OF.get(name, name): value for name, value in values.items() if name not in library}
+    return Choice(replace(REFINEMENTS[preset], **rest), **library)
 
 
-def arrange(estimator, option: Mapping, library: PoseLibrary) -> None:
-    """Have the estimator refine by ``option``, with its part of ``library`` and its registration subset.
+def arranged(estimator, choice: Choice):
+    """The estimator with the choice's refinement, part of its library, and registration subset.
 
     FetalPoseError if there is no such subset.
     """
-    subset, size = option.get("subset", "paper"), option.get("library_size")
-    skeleton = library.skeleton
-    if subset != "paper":
-        if subset not in ("all", *_SUBSETS):
-            raise FetalPoseError(f"There is no subset '{subset}'. Choose paper, all or {', '.join(_SUBSETS)}.")
-        chosen = skeleton.landmarks if subset == "all" else _SUBSETS[subset]
+    library, skeleton = estimator.library, estimator.library.skeleton
+    if choice.subset != "paper":
+        if choice.subset not in ("all", *_SUBSETS):
+            raise FetalPoseError(f"There is no subset '{choice.subset}'. Choose paper, all or {', '.join(_SUBSETS)}.")
+        chosen = skeleton.landmarks if choice.subset == "all" else _SUBSETS[choice.subset]
         skeleton = replace(skeleton, registration_subset=tuple(skeleton.index(name) for name in chosen))
-    estimator.library = PoseLibrary(library.poses[:size], library.names[:size], skeleton=skeleton)
-    estimator.refinement = {name: value for name, value in option.items() if name not in _LIBRARY}
+    size = choice.library_size
+    part = PoseLibrary(library.poses[:size], library.names[:size], skeleton=skeleton)
+    return estimator.with_options(refinement=choice.refinement, library=part)
 
 
 def choose(
     estimator,
-    options: list[dict],
+    choices: list[Choice],
     subjects: Iterable[int],
     output: Path,
     *,
@@ -130,7 +149,7 @@ def choose(
     records: Path = RECORDS,
     fresh: bool = False,
 ) -> list[dict]:
-    """Run each of `options` on validation subjects; write refinement_MODEL.csv and .md.
+    """Run each of `choices` on validation subjects; write refinement_MODEL.csv and .md.
 
     One row an option and iteration, and one for the iteration of best evidence, the highest AUC first; `change` is
     against the unrefined detection. A run that was stopped goes on.
@@ -142,8 +161,8 @@ def choose(
     Path(records).mkdir(parents=True, exist_ok=True)
     done = Records(Path(records) / f"refinement_{header['model']}.jsonl", header, fresh=fresh)
     for index in tqdm(subjects, desc="validation", unit="volume", file=sys.stderr, leave=False):
-        _try_all(estimator, options, index, done, spacing=spacing, iterations=iterations, cases=cases)
-    table = _table(options, done)
+        _try_all(estimator, choices, index, done, spacing=spacing, iterations=iterations, cases=cases)
+    table = _table(choices, done)
     out = Folder(output, [done.header])
     name = f"refinement_{header['model']}"
     out.csv(f"{name}.csv", table)
@@ -151,32 +170,31 @@ def choose(
     return table
 
 
-def _try_all(estimator, options, index: int, done: Records, *, spacing: float, iterations: int, cases: Path) -> None:
+def _try_all(
+    estimator, choices: list[Choice], index: int, done: Records, *, spacing: float, iterations: int, cases: Path
+) -> None:
     name = f"validation-{index:03d}"
-    todo = [option for option in options if f"{name} {_label(option)}" not in done]
+    todo = [choice for choice in choices if f"{name} {choice.label}" not in done]
     if not todo:
         return
     case = open_case("validation", index, spacing=spacing, folder=cases)
     truth = {"body": as_rows(case.body), "seen": np.asarray(case.seen, dtype=int).tolist()}
-    library = estimator.library
-    for option in todo:
-        arrange(estimator, option, library)
-        found = trace(estimator, case.volume, iterations=iterations)
-        done.append({"name": f"{name} {_label(option)}", "option": _label(option), **truth, **found})
-    estimator.library = library
+    for choice in todo:
+        found = trace(arranged(estimator, choice), case.volume, iterations=iterations)
+        done.append({"name": f"{name} {choice.label}", "option": choice.label, **truth, **found})
 
 
-def _table(options: list[dict], done: Records) -> list[dict]:
-    names, rows = ["method", *dict.fromkeys(name for option in options for name in option if name != "method")], []
-    for option in options:
-        run = Run(done.header, [row for row in done.rows if row["option"] == _label(option)])
+def _table(choices: list[Choice], done: Records) -> list[dict]:
+    names, rows = list(dict.fromkeys(name for choice in choices for name in choice.values())), []
+    for choice in choices:
+        run = Run(done.header, [row for row in done.rows if row["option"] == choice.label])
         seconds = [s for row in run.rows if not row["failure"] for s in row["seconds"]["refine"][1:]]
-        defaults = _CONSENSUS if option["method"] == "consensus" else {**_SSL, **_LIBRARY}
+        values = choice.values()
         for stage in (*range(max(len(row["steps"]) for row in run.rows)), "best evidence"):
             found = overall(run, stage)
             change = paired(run.errors("unrefined"), run.errors(stage))
             rows.append({
-                **{name: {**defaults, **option}.get(name) for name in names}, "iteration": stage, **found,
+                **{name: values.get(name) for name in names}, "iteration": stage, **found,
                 "change_mm": change["error_mm_change"], "change_low": change["error_mm_low"],
                 "change_high": change["error_mm_high"], "worst_mm": change["worst_mm"],
                 "seconds_per_iteration": float(np.median(seconds)) if seconds else None,

@@ -3,33 +3,64 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from FetalPoseLib.body.fetal_frame import FetalFrame
+from FetalPoseLib.detection.detector import Detector, View
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.estimator import Estimator
 from FetalPoseLib.volume.grid import Volume
 
 
+@dataclass
+class Seen:
+    """What the last volume showed: shared by the copies that `with_options` makes of an estimator."""
+
+    volume: Volume | None = None
+    view: View | None = None
+    frames: list[FetalFrame] = field(default_factory=list)  #: of pass 1's first reading
+    located_at: float | None = None  #: seconds of `time.perf_counter`
+
+
+@dataclass(frozen=True, eq=False)
+class ObservedDetector(Detector):
+    """The detector, which also tells what pass 1 found and when, and looks only once at one and the same volume."""
+
+    seen: Seen = field(default_factory=Seen)
+
+    def look(self, volume: Volume, frame: FetalFrame | None = None):
+        seen = self.seen
+        if volume is not seen.volume:  # many ways to refine one volume need one look at it
+            seen.volume, seen.frames, seen.located_at = None, [], None
+            seen.view = yield from super().look(volume, frame)
+            seen.volume = volume
+        return seen.view
+
+    def first_frames(self, *args):
+        self.seen.frames = super().first_frames(*args)
+        self.seen.located_at = time.perf_counter()
+        return self.seen.frames
+
+
 class Observed(Estimator):
-    """The estimator, which also tells what pass 1 found and when, and looks only once at one and the same volume."""
+    """The estimator under observation."""
 
-    _volume = _seen_view = None
-    frames: list[FetalFrame] = []
-    located_at: float | None = None
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        detector = self.detector
+        self.detector = ObservedDetector(detector.networks, detector.device, detector.template, detector.search)
 
-    def _look(self, volume: Volume, frame: FetalFrame | None = None):
-        if volume is not self._volume:  # many ways to refine one volume need one look at it
-            self.frames, self.located_at = [], None
-            view = yield from super()._look(volume, frame)
-            self._volume, self._seen_view = volume, view
-        return self._seen_view
+    @property
+    def frames(self) -> list[FetalFrame]:
+        """What pass 1 first read, likeliest first."""
+        return self.detector.seen.frames
 
-    def _readings(self, *args):
-        self.frames = super()._readings(*args)
-        self.located_at = time.perf_counter()
-        return self.frames
+    @property
+    def located_at(self) -> float | None:
+        """When pass 1 had first read the volume, in seconds of `time.perf_counter`."""
+        return self.detector.seen.located_at
 
 
 def trace(estimator, volume: Volume, *, iterations: int = 6) -> dict:

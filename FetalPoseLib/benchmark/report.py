@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from FetalPoseLib import __version__
 from FetalPoseLib.body.measurements import write_csv
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import replacing
+from FetalPoseLib.refinement.options import ConsensusOptions, OnlineSslOptions, RefinementOptions, differences
 
 
 def origin(command: str) -> dict:
@@ -28,6 +30,18 @@ def origin(command: str) -> dict:
     }
 
 
+#: What records, tables and the command line call a field of the options.
+NAME_OF = {"learning_rate": "lr", "hold_confidence": "trust"}
+
+
+def refinement_record(options: RefinementOptions) -> dict:
+    """The options as records hold them: all of consensus, and of the paper's loop what differs from the paper."""
+    if isinstance(options, ConsensusOptions):
+        return {"method": "consensus", **asdict(options)}
+    changed = differences(options, OnlineSslOptions())
+    return {"method": "ssl", **{NAME_OF.get(name, name): value for name, value in changed.items()}}
+
+
 def model_origin(estimator, model: str) -> dict:
     """Which weights and atlases are measured."""
     library = getattr(estimator, "library", None)
@@ -36,7 +50,7 @@ def model_origin(estimator, model: str) -> dict:
         "model_sha256": estimator.metadata["sha256"],
         "library_sha256": None if library is None else hashlib.sha256(library.poses.tobytes()).hexdigest(),
         "device": str(estimator.device),
-        "refinement": dict(estimator.refinement),
+        "refinement": refinement_record(estimator.refinement),
     }
 
 

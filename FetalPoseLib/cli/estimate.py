@@ -15,14 +15,15 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 from tqdm import tqdm
 
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import check_writable, replacing
+from FetalPoseLib.refinement.options import EstimateOptions
 from FetalPoseLib.worker.client import WorkerClient
+from FetalPoseLib.worker.protocol import Done, Failed, ProgressEvent
 
 _STAGES = ("open", "locate", "detect", "refine")  # a search is a part of "locate"
 
@@ -81,7 +82,7 @@ def estimate(args, source: Path, *, output: Path, table: Path | None = None, pic
     scene = mrml.new_scene()
     with WorkerClient() as client:
         if args.estimator_factory is None:
-            client.warm_up(device=args.device, **_model(args))  # the process starts while the volume is read
+            client.warm_up(_options(args))  # the process starts while the volume is read
         node = mrml.read_volume(scene, source)
         volume = mrml.volume_from_node(node)
         with tqdm(total=3 + args.iterations, desc="open", unit="step", file=sys.stderr, leave=False) as bar:
@@ -112,21 +113,19 @@ def estimate(args, source: Path, *, output: Path, table: Path | None = None, pic
 
 def _by_worker(client: WorkerClient, args, volume, show):
     """The result of the process that runs the network, which is also the way that Slicer's module takes."""
-    request = client.estimate(
-        volume, device=args.device, iterations=args.iterations, refinement=args.refinement, **_model(args)
-    )
+    request = client.estimate(volume, _options(args))
     while True:
         for event in client.poll():
             if event.request != request:  # the warming up; what goes wrong there goes wrong again
                 continue
-            if event.kind == "done":
-                return event.result
-            if event.kind == "failed":
-                if event.data["stderr"]:
-                    print(event.data["stderr"].strip(), file=sys.stderr)
-                raise FetalPoseError(event.data["message"])
-            if event.kind == "progress":
-                show(SimpleNamespace(**event.data))
+            if isinstance(event, Done):
+                return event.estimate
+            if isinstance(event, Failed):
+                if event.details:
+                    print(event.details.strip(), file=sys.stderr)
+                raise FetalPoseError(event.message)
+            if isinstance(event, ProgressEvent):
+                show(event.progress)
         time.sleep(0.02)
 
 
@@ -138,9 +137,8 @@ def _show(bar, progress) -> None:
     bar.refresh()
 
 
-def _model(args) -> dict:
-    """A name stays a name, a file is found from the worker's folder too."""
-    return {"weights": args.model} if Path(args.model).is_file() else {"model": args.model}
+def _options(args) -> EstimateOptions:
+    return EstimateOptions(model=args.model, device=args.device, refinement=args.refinement, iterations=args.iterations)
 
 
 def _count(text: str) -> int:

@@ -20,7 +20,7 @@ _SPACINGS = (0.3, 3.0)  # mm: finer needs more memory than a computer has, coars
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, metavar="N", help="which body, from 0 without end")
-    parser.add_argument("--split", choices=("train", "validation", "test", "shifted"), help="a set of Sim-152 ...")
+    parser.add_argument("--split", metavar="NAME", help="a set of Sim-152, such as test or test2 ...")
     parser.add_argument("--subject", type=int, metavar="K", help="... and the number in it, from 0")
     parser.add_argument("--output", metavar="CASE.nrrd", type=Path, required=True, help="where the volume goes")
     parser.add_argument("--landmarks", metavar="CASE.mrk.json", type=Path, required=True, help="where the truth goes")

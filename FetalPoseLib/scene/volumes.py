@@ -9,8 +9,11 @@ import vtk
 
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import replacing
+from FetalPoseLib.reading.foreign import check_not_foreign
+from FetalPoseLib.reading.kretz_wrappers import is_kretz
 from FetalPoseLib.scene.dicom import slices_in_order
 from FetalPoseLib.scene.headers import check_header
+from FetalPoseLib.scene.kretz import keep_doubts, read_kretz_volume
 from FetalPoseLib.volume.grid import Volume
 
 SPACING_MM = (0.02, 10.0)  # a probe at 50 MHz resolves 0.03 mm; 10 mm is a fetal head in two voxels
@@ -29,8 +32,11 @@ def silence_log() -> None:
     vtk.vtkLogger.SetStderrVerbosity(vtk.vtkLogger.VERBOSITY_OFF)
 
 
-def read_volume(scene, path: str | Path):
-    """Read NRRD, NIfTI, MetaImage, or a folder with one DICOM series into a new vtkMRMLScalarVolumeNode.
+def read_volume(scene, path: str | Path, *, frame: int | None = None):
+    """Read NRRD, NIfTI, MetaImage, GE Kretz, or a folder with one DICOM series into a new vtkMRMLScalarVolumeNode.
+
+    ``frame`` chooses a volume, from 1, in a Kretz file that holds several. What a Kretz file leaves open stays on the
+    node, see `kretz.doubts_of`.
 
     Raises
     ------
@@ -40,6 +46,14 @@ def read_volume(scene, path: str | Path):
     path = Path(path)
     if not path.exists():
         raise FetalPoseError(f"The volume {path} does not exist. Check its name.")
+    check_not_foreign(path)
+    if path.is_file() and is_kretz(path):
+        volume, doubts = read_kretz_volume(path, frame)
+        node = add_volume(scene, volume, path.name.split(".")[0])
+        keep_doubts(node, doubts)
+        return node
+    if frame is not None:
+        raise FetalPoseError(f"{path} holds one volume. Leave out the number of a frame.")
     storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
     if path.is_dir():
         files = slices_in_order(path)

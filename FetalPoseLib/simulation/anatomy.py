@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from FetalPoseLib.simulation.implicit import Canvas, Capsule, Ellipsoid, Shell, Slab
-from FetalPoseLib.simulation.kinematics import VERTEBRAE, Body, limb_radius
+from FetalPoseLib.simulation.kinematics import VERTEBRAE, Body, head_ellipsoids, limb_radius
 
 RIGHT, ANTERIOR, CRANIAL = 0, 1, 2
 SIDES = (("right", 1.0), ("left", -1.0))
@@ -53,35 +53,42 @@ def head_place(body: Body) -> Place:
 
 def cranium(body: Body) -> Ellipsoid:
     """Outer surface of the skull: BPD wide, OFD long."""
-    ofd, bpd = body.biometry.ofd, body.biometry.bpd
-    return Ellipsoid(body.landmarks[0], body.head, np.array([0.5 * bpd, 0.5 * ofd, 0.45 * ofd]))
+    ofd, bpd, build = body.biometry.ofd, body.biometry.bpd, body.biometry.build
+    radii = np.array([0.5 * bpd * build.head_width, 0.5 * ofd, 0.45 * ofd * build.head_height])
+    return Ellipsoid(body.landmarks[0], body.head, radii)
+
+
+def head_shapes(body: Body) -> list:
+    """Skull with its skin, face, nose and chin."""
+    head, size = head_place(body), body.biometry.build.face
+    skull, face = (Ellipsoid(centre, body.head, radii)
+                   for centre, radii in head_ellipsoids(body.biometry, body.landmarks[0], body.head))  # fmt: skip
+    nose = Capsule(head.at(0, 0.85, -0.36), head.at(0, 1.10, -0.44), 0.13 * size * head.unit)
+    chin = Capsule(head.at(0, 0.55, -0.85), head.at(0, 0.86, -0.84), 0.20 * size * head.unit)
+    return [skull, face, nose, chin]
 
 
 def skin_shapes(body: Body) -> list:
     """The parts whose smooth union is the body's surface."""
     b = body.biometry
     half = 0.5 * b.trunk_width
-    flesh = 0.03 * b.ofd
-    skull = cranium(body)
-    head = head_place(body)
-    shapes = [
-        Ellipsoid(skull.centre, skull.rotation, skull.radii + flesh),
-        head.ellipsoid((0, 0.52, -0.52), (0.50, 0.50, 0.55)),  # face
-        Capsule(head.at(0, 0.85, -0.36), head.at(0, 1.10, -0.44), 0.13 * head.unit),  # nose
-        Capsule(head.at(0, 0.55, -0.85), head.at(0, 0.86, -0.84), 0.20 * head.unit),  # chin
-    ]
+    build, shapes = b.build, head_shapes(body)
     chest, belly, pelvis = (trunk_place(body, f) for f in (0.74, 0.36, 0.06))
     length = b.trunk / half
     shapes += [
-        chest.ellipsoid((0, -0.02, 0), (0.94, 0.90, 0.36 * length)),
-        belly.ellipsoid((0, 0.10, 0), (1.0, 1.0, 0.36 * length)),
+        chest.ellipsoid((0, -0.02, 0), (0.94 * build.chest, 0.90 * build.chest, 0.36 * length)),
+        belly.ellipsoid((0, 0.10, 0), (build.belly, build.belly, 0.36 * length)),
         pelvis.ellipsoid((0, -0.10, -0.10), (0.86, 0.72, 0.24 * length)),
     ]
     column = [p for p, _ in body.vertebrae[::2]] + [body.vertebrae[-1][0]]
     shapes += [Capsule(a, c, 0.34 * half) for a, c in zip(column[:-1], column[1:], strict=True)]
     neck, c1 = body.vertebrae[VERTEBRAE["lumbar"] + VERTEBRAE["thoracic"]], body.vertebrae[-1]
     shapes.append(
-        Capsule(neck[0] + neck[1][:, ANTERIOR] * 0.2 * half, c1[0] + c1[1][:, ANTERIOR] * 0.25 * half, 0.46 * half)
+        Capsule(
+            neck[0] + neck[1][:, ANTERIOR] * 0.2 * half,
+            c1[0] + c1[1][:, ANTERIOR] * 0.25 * half,
+            0.46 * build.neck * half,
+        )
     )
     for name, bone in body.bones.items():
         part = name.split("_", 1)[1]
@@ -108,11 +115,11 @@ def skin_shapes(body: Body) -> list:
     return shapes
 
 
-def _paint_head(canvas: Canvas, body: Body, tissues) -> None:
+def _paint_head(canvas: Canvas, body: Body, tissues, skull_gaps=None) -> None:
     head, skull, b = head_place(body), cranium(body), body.biometry
     wall = 0.35 + 0.004 * b.crl
     canvas.paint(skull, tissues["brain"])
-    wide = b.bpd / b.ofd
+    wide = b.bpd * b.build.head_width / b.ofd
     for _, sign in SIDES:  # lateral ventricles fill most of each hemisphere, the choroid plexus most of the ventricle
         canvas.paint(head.ellipsoid((sign * 0.42 * wide, -0.05, 0.18), (0.30 * wide, 0.62, 0.42)), tissues["ventricle"])
         canvas.paint(head.ellipsoid((sign * 0.42 * wide, -0.18, 0.16), (0.22 * wide, 0.36, 0.26)), tissues["choroid"])
@@ -125,7 +132,7 @@ def _paint_head(canvas: Canvas, body: Body, tissues) -> None:
         tissues["membrane"],
     )  # falx
     base = (head.at(0, 0, -0.42), -body.head[:, CRANIAL])
-    canvas.paint(Shell(skull, wall, (base,)), tissues["bone"])
+    canvas.paint(Shell(skull, wall, (base,)), tissues["skull"], within=skull_gaps)
     canvas.paint(
         Slab(head.at(0, 0, 0.9), body.head[:, RIGHT], 0.9, head.ellipsoid((0, 0.45, 0.75), (0.12, 0.35, 0.5))),
         tissues["membrane"],
@@ -299,11 +306,19 @@ def paint_cord(canvas: Canvas, path: np.ndarray, radius: float, tissues) -> None
             canvas.paint(Capsule(a, c, size * radius), tissues["blood"])
 
 
-def paint_fetus(canvas: Canvas, body: Body, tissues, rng: np.random.Generator):
+def paint_head_alone(canvas: Canvas, body: Body, tissues) -> None:
+    """The head of a body without the rest of it."""
+    skin = canvas.distance_field(head_shapes(body), fillet=0.02 * body.biometry.crl)
+    canvas.paint_distance(skin, tissues["skin"])
+    canvas.paint_distance(skin + 0.7, tissues["soft"])
+    _paint_head(canvas, body, tissues)
+
+
+def paint_fetus(canvas: Canvas, body: Body, tissues, rng: np.random.Generator, *, skull_gaps=None):
     """Paint the fetus on an empty canvas; returns the signed distance field (nz, ny, nx) of its skin.
 
     The canvas must cover the body; ``rng`` draws what varies between subjects beyond size, such as the filling of
-    stomach and bladder.
+    stomach and bladder. Where the field ``skull_gaps`` (nz, ny, nx) is positive, the vault is not ossified.
     """
     skin = canvas.distance_field(skin_shapes(body), fillet=0.05 * body.biometry.crl)
     canvas.paint_distance(skin, tissues["skin"])
@@ -311,5 +326,5 @@ def paint_fetus(canvas: Canvas, body: Body, tissues, rng: np.random.Generator):
     _paint_organs(canvas, body, tissues, skin, rng)
     _paint_axial_skeleton(canvas, body, tissues, skin + 0.5)
     _paint_limb_skeleton(canvas, body, tissues)
-    _paint_head(canvas, body, tissues)
+    _paint_head(canvas, body, tissues, skull_gaps)
     return skin

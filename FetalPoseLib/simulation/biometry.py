@@ -1,4 +1,4 @@
-"""Fetal size between 10 and 14 weeks: published charts, and what a body of joints needs that charts do not measure.
+"""Fetal size between 9 and 14 weeks: published charts, and what a body of joints needs that charts do not measure.
 
 Charts measure what ultrasound shows: crown and rump, the skull's outline, the ossified *shafts* of long bones. A
 skeleton's segment runs from joint centre to joint centre, so it also spans the cartilage at both ends of the shaft:
@@ -11,8 +11,8 @@ CRL : Papageorghiou et al., Ultrasound Obstet Gynecol 2014;44:641-648 (INTERGROW
     functions of gestational age in days.
 BPD, OFD, AC, femur, humerus : after the weekly medians at 11 to 14 weeks, with 2 SD, tabulated in whole mm in
     http://www.rojin.hofstede.nl/groeicurve.htm: within 1 mm of it, because growth from week to week is smoothed, and
-    with one SD relative to the median for all weeks. 10 weeks is a continuation. The range at these ages agrees with
-    von Kaisenberg et al., Ultrasound Obstet Gynecol 2002;20:564-574 (11 to 14 weeks, transabdominal).
+    with one SD relative to the median for all weeks. 9 and 10 weeks are a continuation. The range at these ages agrees
+    with von Kaisenberg et al., Ultrasound Obstet Gynecol 2002;20:564-574 (11 to 14 weeks, transabdominal).
 Tibia, ulna : ratios to femur and humerus, after the limb charts of Chitty and Altman, BJOG 2002;109:919-929.
 Cartilage : reasoned, not charted. At 10 weeks about half of a femur is bone, at 14 weeks about four fifths.
 """
@@ -23,14 +23,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-WEEKS = np.array([10.0, 11.0, 12.0, 13.0, 14.0])
+from FetalPoseLib.simulation.build import Build
+
+WEEKS = np.array([9.0, 10.0, 11.0, 12.0, 13.0, 14.0])
 #: Weekly medians (mm) and standard deviation as a fraction of the median.
 CHARTS = {
-    "bpd": (np.array([12.5, 16.0, 20.0, 24.0, 28.0]), 0.065),
-    "ofd": (np.array([16.5, 21.0, 25.0, 29.5, 34.0]), 0.060),
-    "ac": (np.array([41.0, 52.0, 63.0, 74.0, 84.0]), 0.080),
-    "femur": (np.array([4.5, 7.0, 9.0, 11.5, 14.5]), 0.110),
-    "humerus": (np.array([4.5, 7.0, 9.0, 11.0, 14.0]), 0.110),
+    "bpd": (np.array([9.0, 12.5, 16.0, 20.0, 24.0, 28.0]), 0.065),
+    "ofd": (np.array([12.0, 16.5, 21.0, 25.0, 29.5, 34.0]), 0.060),
+    "ac": (np.array([30.0, 41.0, 52.0, 63.0, 74.0, 84.0]), 0.080),
+    "femur": (np.array([2.4, 4.5, 7.0, 9.0, 11.5, 14.5]), 0.110),
+    "humerus": (np.array([2.4, 4.5, 7.0, 9.0, 11.0, 14.0]), 0.110),
 }
 TIBIA_TO_FEMUR = 0.87
 ULNA_TO_HUMERUS = 0.90
@@ -40,7 +42,7 @@ SHARED_SIZE = 0.8
 
 @dataclass(frozen=True)
 class Biometry:
-    """Measures of one fetus, in mm; ``weeks`` is the gestational age in weeks, 10 to 14.
+    """Measures of one fetus, in mm; ``weeks`` is the gestational age in weeks, 9 to 14.
 
     ``femur``, ``tibia``, ``humerus`` and ``ulna`` are ossified shafts as charts have them; ``thigh``, ``shank``,
     ``upper_arm`` and ``forearm`` run from joint centre to joint centre.
@@ -55,6 +57,7 @@ class Biometry:
     tibia: float
     humerus: float
     ulna: float
+    build: Build = Build()
 
     @property
     def epiphysis(self) -> float:

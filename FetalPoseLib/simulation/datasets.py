@@ -1,31 +1,81 @@
 """Simulated subjects, reproducible by name: a split and an index give the same volume and landmarks everywhere.
 
-Sim-152 is the fixed benchmark, after the paper's 152 volumes (section 3): 100 ``train`` and 52 ``test`` subjects, with
-24 ``validation`` subjects for every choice, and 24 ``shifted`` ones that no training ever sees: a transvaginal probe,
-another gain, a dynamic range outside the training range, bodies two standard deviations off in size, which is where
-training's sizes end. ``fresh`` subjects are without end and share no seed with the others.
+Sim-152 is the fixed benchmark, after the paper's 152 volumes (section 3): 100 subjects to train on and 52 to test, with
+24 of validation for every choice, and 24 *shifted* ones that no training sees. *Fresh* subjects are without end and
+share no seed with the others.
+
+Version 1 (``train``, ``validation``, ``test``, ``shifted``, ``fresh``) floats freely in dark fluid, wholly in the field
+of a transabdominal probe; shifted are a transvaginal probe, gain and dynamic range outside the training range, and
+bodies two standard deviations off in size.
+
+Version 2 (the same names with a 2) has what real volumes were seen to have, drawn as a `Scenario`: contact, haze, tight
+fields that cut limbs, three probe families. ``shifted2`` are gain and dynamic range outside the training range, bodies
+two standard deviations off in size, and a build and tissues beyond physics. ``left-out2`` are without end, to validate
+on factors that a training left out. ``absent2`` and ``fresh-absent2`` hold no fetus of the first trimester. Each split
+of version 2 with a fetus has a twin, such as ``test2-standard``, of the same subjects in *standard presentation*:
+within `STANDARD_RANGE` degrees of head to one side and face to the probe.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations, product
 
 import numpy as np
-import torch
+from scipy.spatial.transform import Rotation
 
+from FetalPoseLib.simulation.absent import EARLY_BPD, late_body
+from FetalPoseLib.simulation.anatomy import cranium
 from FetalPoseLib.simulation.biometry import Biometry, draw_biometry
+from FetalPoseLib.simulation.families import draw_probe, hold
+from FetalPoseLib.simulation.field import in_sector
 from FetalPoseLib.simulation.implicit import Ellipsoid
 from FetalPoseLib.simulation.kinematics import Body, move_body, pose_body, random_orientation
 from FetalPoseLib.simulation.medium import Medium, build_medium
 from FetalPoseLib.simulation.probe import Probe
+from FetalPoseLib.simulation.scenario import SMALLEST_CRL, Scenario
 from FetalPoseLib.simulation.settings import Settings
 from FetalPoseLib.simulation.ultrasound import acquire
 from FetalPoseLib.simulation.uterus import sac_shape
-from FetalPoseLib.volume.grid import Volume, transform_points
+from FetalPoseLib.volume.grid import Volume
 
-#: split: (first word of its seeds, number of subjects; None is without end)
-SPLITS = {"train": (1, 100), "validation": (2, 24), "test": (3, 52), "shifted": (4, 24), "fresh": (5, None)}
+
+@dataclass(frozen=True)
+class Split:
+    """``word`` begins the seeds of its subjects, ``count`` is how many there are (None: without end).
+
+    ``version`` of the simulator; ``presentation`` "any" or "standard"; ``absent``: no fetus; ``shifted``: beyond
+    training's ranges; ``beyond_physics``: share of subjects whose tissues or build are drawn at random.
+    """
+
+    word: int
+    count: int | None
+    version: int = 1
+    presentation: str = "any"
+    absent: bool = False
+    shifted: bool = False
+    beyond_physics: float = 0.3
+
+
+_VERSION_2 = {
+    "train2": Split(11, 100, 2),
+    "validation2": Split(12, 24, 2, beyond_physics=0.0),
+    "test2": Split(13, 52, 2, beyond_physics=0.0),
+    "shifted2": Split(14, 24, 2, shifted=True, beyond_physics=1.0),
+    "fresh2": Split(15, None, 2),
+    "left-out2": Split(18, None, 2, beyond_physics=0.0),
+}
+SPLITS = {
+    "train": Split(1, 100),
+    "validation": Split(2, 24),
+    "test": Split(3, 52),
+    "shifted": Split(4, 24, shifted=True),
+    "fresh": Split(5, None),
+    **_VERSION_2,
+    **{f"{name}-standard": replace(split, presentation="standard") for name, split in _VERSION_2.items()},
+    "absent2": Split(16, 100, 2, absent=True, beyond_physics=0.0),
+    "fresh-absent2": Split(17, None, 2, absent=True),
+}
 #: The 24 ways in which a scanner may lay the probe's axes along the volume's, without mirroring.
 AXIS_ROTATIONS = [
     m
@@ -36,6 +86,10 @@ AXIS_ROTATIONS = [
     )
     if np.linalg.det(m) > 0
 ]
+#: Standard presentation: the head along the volume's x axis, the face towards the probe, which is at low z; columns are
+#: the directions of the fetus's right, anterior and cranial. A mid-sagittal sweep gives this.
+STANDARD_FRAME = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+STANDARD_RANGE = 70.0  # degrees, largest angle from `STANDARD_FRAME`; uniform up to it, about any axis
 
 
 @dataclass(frozen=True)
@@ -48,6 +102,10 @@ class Subject:
     probe: Probe
     settings: Settings
     rng: np.random.Generator
+    scenario: Scenario = Scenario()
+    twin: Body | None = None
+    #: Factor by which the volume is shrunk once it is scanned; not 1 for a head alone.
+    shrink: float = 1.0
 
     @property
     def biometry(self) -> Biometry:
@@ -55,40 +113,32 @@ class Subject:
 
     @property
     def landmarks(self) -> np.ndarray:
-        """Landmarks (16, 3); NaN where one lies outside the sector that was scanned."""
+        """Landmarks (16, 3); NaN where one lies outside the sector that was scanned, or where there is no fetus."""
         seen = in_sector(self.probe, self.body.landmarks)
+        if self.scenario.kind != "fetus":
+            seen[1 if self.scenario.kind == "head alone" else 0 :] = False
         return np.where(seen[:, None], self.body.landmarks, np.nan)
 
     def medium(self, *, device="cpu") -> Medium:
         """What is scanned. It draws from the subject's generator: call it once, or a second mother is painted."""
         rng = np.random.default_rng(self.rng.integers(2**63))
-        return build_medium(self.body, self.sac, self.probe, rng, device=device)
+        return build_medium(self.body, self.sac, self.probe, rng, self.scenario, twin=self.twin, device=device)
 
 
 @dataclass(frozen=True)
 class Case:
-    """A simulated volume with its truth: landmarks (16, 3) world RAS mm, NaN where not in the sector."""
+    """A simulated volume with its truth, in world RAS mm.
+
+    ``landmarks`` (16, 3) are NaN where not in the sector; ``body`` (16, 3) are all of them, also those outside, and NaN
+    where there is no fetus.
+    """
 
     name: str
     volume: Volume
     landmarks: np.ndarray
     biometry: Biometry
-
-
-def in_sector(probe: Probe, points: np.ndarray, margin: float = 0.0) -> np.ndarray:
-    """Whether world points (n, 3) lie inside the scanned sector and the stored box, ``margin`` mm from their edges."""
-    local = transform_points(np.linalg.inv(probe.pose), points)
-    depth, phi, theta = (axis.numpy() for axis in probe.to_beam(*torch.from_numpy(local).unbind(-1)))
-    turn = margin / (probe.curvature + probe.mid_depth)
-    lower, upper = probe.bounds()
-    return (
-        (abs(theta) <= np.radians(probe.lateral_view / 2) - turn)
-        & (abs(phi) <= np.radians(probe.sweep / 2) - turn)
-        & (depth >= probe.start_depth + margin)
-        & (depth <= probe.depth - margin)
-        & (local >= lower + margin).all(axis=1)
-        & (local <= upper - margin).all(axis=1)
-    )
+    body: np.ndarray
+    scenario: Scenario
 
 
 def _aim(probe: Probe, body: Body, sac: Ellipsoid, rng: np.random.Generator) -> Probe:
@@ -111,6 +161,34 @@ def _aim(probe: Probe, body: Body, sac: Ellipsoid, rng: np.random.Generator) -> 
     return best
 
 
+def _find(split: str, index: int) -> Split:
+    if split not in SPLITS:
+        raise ValueError(f"There is no split {split!r}; choose one of {', '.join(SPLITS)}.")
+    count = SPLITS[split].count
+    if not 0 <= index < (count or 2**62):
+        raise ValueError(f"Split {split!r} has subjects 0 to {(count or 2**62) - 1}, not {index}.")
+    return SPLITS[split]
+
+
+def draw_scenario(split: str, index: int) -> Scenario:
+    """What is drawn for a subject before its body; cheap, so that subjects can be chosen by their factors.
+
+    Raises
+    ------
+    ValueError
+        for a split or an index that does not exist.
+    """
+    found = _find(split, index)
+    if found.version == 1:
+        return Scenario()
+    return Scenario.random(_stream(found, index, 0), absent=found.absent, beyond_physics=found.beyond_physics)
+
+
+def _stream(split: Split, index: int, which: int) -> np.random.Generator:
+    """Streams of a subject of version 2: 0 scenario, 1 body, 2 orientation, 3 probe and sac, 4 the picture."""
+    return np.random.default_rng([split.word, index, which])
+
+
 def draw_subject(split: str, index: int) -> Subject:
     """Subject ``index`` of ``split`` (a key of `SPLITS`).
 
@@ -119,13 +197,11 @@ def draw_subject(split: str, index: int) -> Subject:
     ValueError
         for a split or an index that does not exist.
     """
-    if split not in SPLITS:
-        raise ValueError(f"There is no split {split!r}; choose one of {', '.join(SPLITS)}.")
-    word, count = SPLITS[split]
-    if not 0 <= index < (count or 2**62):
-        raise ValueError(f"Split {split!r} has subjects 0 to {(count or 2**62) - 1}, not {index}.")
-    rng = np.random.default_rng([word, index])
-    shifted = split == "shifted"
+    found = _find(split, index)
+    if found.version == 2:
+        return _draw_version_2(split, index)
+    rng = np.random.default_rng([found.word, index])
+    shifted = found.shifted
     biometry = draw_biometry(rng, size_z=float(rng.choice([-2.0, 2.0])) if shifted else None)
     body = move_body(pose_body(rng, biometry), random_orientation(rng), np.zeros(3))
     sac = sac_shape(body, rng)
@@ -135,8 +211,65 @@ def draw_subject(split: str, index: int) -> Subject:
     return Subject(f"{split}-{index:03d}", body, sac, probe, settings, rng)
 
 
-def simulate(split: str, index: int, *, spacing: float = 1.25, device="cpu") -> Case:
-    """Scan a subject into a volume of cubic voxels of ``spacing`` mm.
+def _draw_version_2(split: str, index: int) -> Subject:
+    found, scenario = SPLITS[split], draw_scenario(split, index)
+    body = _draw_body(_stream(found, index, 1), scenario, shifted=found.shifted)
+    orientation, turn = _orientation(_stream(found, index, 2), found.presentation)
+    body = move_body(body, orientation, np.zeros(3))
+    rng = _stream(found, index, 3)
+    sac = sac_shape(body, rng, scenario.contents.sac)
+    probe = hold(draw_probe(scenario.view.family, rng), scenario.view, body, sac, turn, rng)
+    settings = Settings.varied(rng, scenario.clutter)
+    if found.shifted:
+        beyond = Settings.shifted(rng)
+        settings = replace(settings, dynamic_range=beyond.dynamic_range, gain=beyond.gain)
+    twin = _draw_twin(scenario, body, sac, probe, rng) if scenario.contents.twin and not found.absent else None
+    shrink = 1.0
+    if scenario.kind in ("late head", "head alone"):
+        body = late_body(body, rng)
+        shrink = 1.0 if scenario.kind == "late head" else rng.uniform(*EARLY_BPD) / body.biometry.bpd
+        skull = cranium(body)
+        sac = Ellipsoid(skull.centre, skull.rotation, skull.radii * rng.uniform(1.05, 1.4, 3))
+    return Subject(f"{split}-{index:03d}", body, sac, probe, settings, _stream(found, index, 4), scenario, twin, shrink)
+
+
+def _draw_body(rng: np.random.Generator, scenario: Scenario, *, shifted: bool) -> Body:
+    """A body of at least `SMALLEST_CRL`; a build with which no pose is free of itself is drawn nearer to the usual."""
+    size = float(rng.choice([-2.0, 2.0])) if shifted else None
+    biometry = draw_biometry(rng, weeks=scenario.weeks, size_z=size)
+    while biometry.crl < SMALLEST_CRL:
+        biometry = draw_biometry(rng, weeks=scenario.weeks, size_z=2.0)
+    return pose_body(rng, replace(biometry, build=scenario.build), scenario.posture)
+
+
+def _orientation(rng: np.random.Generator, presentation: str) -> tuple[np.ndarray, np.ndarray]:
+    """Rotations (3, 3) of the body and of the probe's axes in the world."""
+    if presentation == "any":
+        return random_orientation(rng), AXIS_ROTATIONS[rng.integers(len(AXIS_ROTATIONS))]
+    axis = rng.normal(size=3)
+    angle = np.radians(rng.uniform(0, STANDARD_RANGE))
+    return Rotation.from_rotvec(angle * axis / np.linalg.norm(axis)).as_matrix() @ STANDARD_FRAME, np.eye(3)
+
+
+def _draw_twin(scenario: Scenario, body: Body, sac: Ellipsoid, probe: Probe, rng: np.random.Generator) -> Body | None:
+    """A second fetus beside the first, of which less than half lies in the field; None where there is no place."""
+    reach = 0.6 * body.biometry.crl
+    for _ in range(12):
+        direction = rng.normal(size=3)
+        direction /= np.linalg.norm(direction)
+        other = move_body(pose_body(rng, body.biometry), random_orientation(rng), np.zeros(3))
+        shift = body.landmarks.mean(axis=0) - other.landmarks.mean(axis=0)
+        other = move_body(other, np.eye(3), shift + direction * (2 * reach + rng.uniform(0, 0.4 * reach)))
+        gaps = np.linalg.norm(other.landmarks[:, None] - body.landmarks, axis=2)
+        if gaps.min() > 0.2 * body.biometry.crl and in_sector(probe, other.landmarks).sum() < 8:
+            return other
+    return None
+
+
+def simulate(split: str, index: int, *, spacing: float | None = 1.25, device="cpu") -> Case:
+    """Scan a subject into a volume of cubic voxels of ``spacing`` mm, or of those in which it is stored if None.
+
+    Stored voxels measure 0.5 mm in version 1, and 0.19 to 1.0 mm in version 2, a third of them not cubic.
 
     >>> case = simulate("validation", 0, spacing=1.25)
     >>> case.landmarks.shape
@@ -145,8 +278,13 @@ def simulate(split: str, index: int, *, spacing: float = 1.25, device="cpu") -> 
     subject = draw_subject(split, index)
     medium = subject.medium(device=device)
     seed = int(subject.rng.integers(2**63))
+    shrink = subject.shrink
+    spacing = np.array(subject.scenario.view.voxel if spacing is None else spacing) / shrink
     volume = acquire(medium, subject.probe, subject.settings, spacing=spacing, seed=seed, device=device)
-    return Case(subject.name, volume, subject.landmarks, subject.biometry)
+    if shrink != 1:
+        volume = Volume(volume.array, np.diag([shrink, shrink, shrink, 1]) @ volume.ijk_to_ras)
+    body = subject.body.landmarks if subject.scenario.kind in ("fetus", "head alone") else np.full((16, 3), np.nan)
+    return Case(subject.name, volume, shrink * subject.landmarks, subject.biometry, shrink * body, subject.scenario)
 
 
 def simulate_subject(seed: int, spacing: float = 0.5, *, device="cpu") -> Case:

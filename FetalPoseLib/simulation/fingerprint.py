@@ -7,6 +7,8 @@ in the last bits of a float, and then in a grey level here and there; the tolera
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +22,13 @@ LANDMARK_TOLERANCE = 0.01  # mm
 GREY_TOLERANCE = 0.05  # grey levels of 255; processors differ by 0.001, one decibel less of bone by 0.08
 PERCENTILE_TOLERANCE = 1.0  # a percentile of integers jumps by one
 #: The fixed subjects, by split.
-FROZEN = {split: count for split, (_, count) in SPLITS.items() if count is not None}
+FROZEN = {name: split.count for name, split in SPLITS.items() if split.count is not None}
 
 
 def fingerprint(case: Case) -> dict:
     """Shape, mean, standard deviation and percentiles of the voxels in the sector, octant means, landmarks (mm)."""
     array = case.volume.array
-    sector = array[array > 0]
+    sector = array[array > 0]  # never empty: a sector holds at least 1
     halves = [np.array_split(np.arange(n), 2) for n in array.shape]
     octants = [array[np.ix_(z, y, x)].mean() for z in halves[0] for y in halves[1] for x in halves[2]]
     return {
@@ -35,7 +37,7 @@ def fingerprint(case: Case) -> dict:
         "std": round(float(sector.std()), 3),
         "percentiles": np.percentile(sector, PERCENTILES).round(1).tolist(),
         "octants": np.round(octants, 3).tolist(),
-        "landmarks": [None if np.isnan(p).any() else p.round(4).tolist() for p in case.landmarks],
+        "landmarks": [None if np.isnan(p).any() else p.round(3).tolist() for p in case.landmarks],
     }
 
 
@@ -62,13 +64,21 @@ def load_fingerprints() -> dict[str, list[dict]]:
     return json.loads(resource_path("sim152.json").read_text(encoding="utf-8"))
 
 
-def freeze(path: Path, progress=lambda: None) -> None:
-    """Write the fingerprints of all subjects. Done once, before any network is trained."""
-    frozen = {}
-    for split, count in FROZEN.items():
+def freeze(path: Path, splits: Iterable[str] = FROZEN, progress=lambda: None) -> None:
+    """Write the fingerprints of the subjects of ``splits`` into the file ``path``, beside those of other splits in it.
+
+    Done once, before any network is trained: ``python -m FetalPoseLib.simulation.fingerprint test2 shifted2``.
+    """
+    path = Path(path)
+    frozen = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    for split in splits:
         frozen[split] = []
-        for index in range(count):
+        for index in range(FROZEN[split]):
             frozen[split].append(fingerprint(simulate(split, index, spacing=SPACING)))
             progress()
     lines = (f'"{split}": [\n' + ",\n".join(json.dumps(row) for row in rows) + "\n]" for split, rows in frozen.items())
-    Path(path).write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    freeze(resource_path("sim152.json"), sys.argv[1:] or FROZEN)

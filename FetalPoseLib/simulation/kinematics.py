@@ -20,6 +20,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from FetalPoseLib.simulation.biometry import Biometry
+from FetalPoseLib.simulation.posture import Posture
 
 #: angle: (lower limit, upper limit, habitual mean, habitual SD), degrees.
 LIMITS = {
@@ -43,8 +44,7 @@ LIMITS = {
     "knee_flexion": (5, 145, 72, 34),
     "ankle_flexion": (-40, 30, -5, 18),
 }
-#: Chance that a limb leaves the habit and is drawn evenly over its joints' limits.
-FREE_LIMB = 0.25
+HABIT = Posture()
 VERTEBRAE = {"lumbar": 7, "thoracic": 12, "cervical": 7}  # L5 to L1 with the upper sacrum; T12 to T1; C7 to C1
 SPINE_LANDMARK = 0.42  # T12-L1 lies this far up the column from sacrum to C7-T1
 
@@ -80,10 +80,10 @@ def _rotation(flexion: float, bend: float, twist: float) -> np.ndarray:
     return Rotation.from_rotvec(np.radians([-flexion, bend, twist])).as_matrix()
 
 
-def _draw(rng: np.random.Generator, joints: tuple[str, ...], *, free: bool) -> dict[str, float]:
+def _draw(rng: np.random.Generator, joints: tuple[str, ...], limits: dict, *, free: bool) -> dict[str, float]:
     angles = {}
     for joint in joints:
-        low, high, mean, sd = LIMITS[joint]
+        low, high, mean, sd = limits[joint]
         value = rng.uniform(low, high) if free else rng.normal(mean, sd)
         while not low <= value <= high:
             value = rng.normal(mean, sd)
@@ -124,25 +124,29 @@ def _limb(root: np.ndarray, frame: np.ndarray, lengths, angles, side: float, nam
     return bones
 
 
-def _limb_bones(rng, body: Biometry, which: str, side_name: str, root, frame) -> dict[str, Bone]:
+def _limb_bones(rng, body: Biometry, posture: Posture, limb_name: str, root, frame) -> dict[str, Bone]:
+    side_name, which = limb_name.split("_")
     side = 1.0 if side_name == "right" else -1.0
-    free = rng.random() < FREE_LIMB
+    free = rng.random() < posture.free_limb
     if which == "arm":
-        angles = _draw(rng, tuple(j for j in LIMITS if j.split("_")[0] in ("shoulder", "elbow", "wrist")), free=free)
+        joints = ("shoulder", "elbow", "wrist")
         lengths, parts = (body.upper_arm, body.forearm, 0.09 * body.crl), ("upper_arm", "forearm", "hand")
     else:
-        angles = _draw(rng, tuple(j for j in LIMITS if j.split("_")[0] in ("hip", "knee", "ankle")), free=free)
+        joints = ("hip", "knee", "ankle")
         lengths, parts = (body.thigh, body.shank, 0.12 * body.crl), ("thigh", "shank", "foot")
+    limits = LIMITS if free else posture.limits(LIMITS, limb_name)
+    angles = _draw(rng, tuple(j for j in LIMITS if j.split("_")[0] in joints), limits, free=free)
+    lengths = (*lengths[:2], lengths[2] * body.build.hand_foot)
+    if posture.asymmetry:
+        lengths = np.array(lengths) * np.exp(np.clip(rng.normal(0, posture.asymmetry, 3), -0.06, 0.06))
     names = [f"{side_name}_{part}" for part in parts]
     return _limb(root, frame, lengths, angles, side, names, knee=which == "leg")
 
 
 def limb_radius(body: Biometry, part: str) -> float:
     """Radius (mm) of the flesh around a limb's part, in proportion to CRL."""
-    return (
-        body.crl
-        * {"thigh": 0.050, "shank": 0.036, "foot": 0.026, "upper_arm": 0.038, "forearm": 0.031, "hand": 0.026}[part]
-    )
+    share = {"thigh": 0.050, "shank": 0.036, "foot": 0.026, "upper_arm": 0.038, "forearm": 0.031, "hand": 0.026}[part]
+    return body.build.limb_thickness * body.crl * share
 
 
 def segment_distance(a0, a1, b0, b1) -> float:
@@ -170,6 +174,28 @@ def _obstacles(body: Biometry, vertebrae, head_centre, head) -> list[tuple[np.nd
     ]
 
 
+def head_ellipsoids(body: Biometry, head_centre: np.ndarray, head: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Centre (3,) and radii (3,) mm, along the columns of ``head``, of the skull with its skin and of the face."""
+    build, flesh, half = body.build, 0.03 * body.ofd, 0.5 * body.ofd
+    skull = np.array([0.5 * body.bpd, half, 0.45 * body.ofd]) * [build.head_width, 1, build.head_height] + flesh
+    face = half * build.face * np.array([0.50, 0.50, 0.55])
+    return [(head_centre, skull), (head_centre + head @ (half * np.array([0, 0.52, -0.52])), face)]
+
+
+def _enters_head(limb: dict[str, Bone], body: Biometry, head_centre, head) -> bool:
+    """Whether a hand or foot with its fingers, or the bone before it, reaches into the surface of the head."""
+    for name, bone in list(limb.items())[1:]:
+        radius = limb_radius(body, name.split("_", 1)[1])
+        reach = 1.0 if not name.endswith(("hand", "foot")) else 1.05
+        along = bone.start + np.linspace(0, reach, 7)[:, None] * (bone.end - bone.start)
+        wide = 1.5 * radius * bone.rotation[:, 0] if name.endswith("hand") else 0 * radius * bone.rotation[:, 0]
+        points = np.concatenate([along - wide, along, along + wide])
+        for centre, radii in head_ellipsoids(body, head_centre, head):
+            if (np.linalg.norm((points - centre) @ head / (radii + 0.7 * radius), axis=1) < 1).any():
+                return True
+    return False
+
+
 def _clear(limb: dict[str, Bone], obstacles, body: Biometry) -> bool:
     """Whether the limb's parts beyond its first joint keep out of every obstacle."""
     for index, (name, bone) in enumerate(limb.items()):
@@ -181,9 +207,10 @@ def _clear(limb: dict[str, Bone], obstacles, body: Biometry) -> bool:
     return True
 
 
-def _pose_once(rng: np.random.Generator, body: Biometry) -> Body | None:
+def _pose_once(rng: np.random.Generator, body: Biometry, posture: Posture) -> Body | None:
+    limits = posture.limits(LIMITS, "spine")
     angles = {
-        stretch: _draw(rng, tuple(f"{stretch}_{a}" for a in ("flexion", "bend", "twist")), free=False)
+        stretch: _draw(rng, tuple(f"{stretch}_{a}" for a in ("flexion", "bend", "twist")), limits, free=False)
         for stretch in VERTEBRAE
     }
     lengths = {
@@ -206,18 +233,18 @@ def _pose_once(rng: np.random.Generator, body: Biometry) -> Body | None:
     roots = {}
     for side_name, side in (("right", 1.0), ("left", -1.0)):
         lift, reach = rng.normal(0, 0.03), rng.normal(0.10, 0.05)
-        shoulder = np.array([side * 0.80 * half, reach * body.trunk, (lift - 0.10) * body.trunk])
-        hip = np.array([side * 0.46 * half, 0.16 * body.trunk, -0.10 * body.trunk])
+        shoulder = np.array([side * 0.80 * body.build.shoulders * half, reach * body.trunk, (lift - 0.10) * body.trunk])
+        hip = np.array([side * 0.46 * body.build.hips * half, 0.16 * body.trunk, -0.10 * body.trunk])
         roots[f"{side_name}_arm"] = (neck + upper @ shoulder, upper)
         roots[f"{side_name}_leg"] = (hip, pelvis)
 
     obstacles = _obstacles(body, vertebrae, head_centre, head)
     bones: dict[str, Bone] = {}
     for limb_name in rng.permutation(list(roots)):
-        side_name, which = limb_name.split("_")
         for _ in range(60):
-            limb = _limb_bones(rng, body, which, side_name, *roots[limb_name])
-            if _clear(limb, obstacles, body):
+            limb = _limb_bones(rng, body, posture, str(limb_name), *roots[limb_name])
+            in_head = posture.exact_head and _enters_head(limb, body, head_centre, head)
+            if not in_head and _clear(limb, obstacles, body):
                 break
         else:
             return None
@@ -250,7 +277,7 @@ def _pose_once(rng: np.random.Generator, body: Biometry) -> Body | None:
     return Body(body, landmarks, vertebrae, head, thorax, pelvis, bones)
 
 
-def pose_body(rng: np.random.Generator, biometry: Biometry) -> Body:
+def pose_body(rng: np.random.Generator, biometry: Biometry, posture: Posture = HABIT) -> Body:
     """Draw a pose within joint limits that does not pass through itself; the sacrum is the origin, the pelvis upright.
 
     Raises
@@ -259,7 +286,7 @@ def pose_body(rng: np.random.Generator, biometry: Biometry) -> Body:
         if no such pose is found in 200 draws, which means that the biometry is not that of a fetus.
     """
     for _ in range(200):
-        body = _pose_once(rng, biometry)
+        body = _pose_once(rng, biometry, posture)
         if body is not None:
             return body
     raise RuntimeError(f"No pose without self-intersection found for {biometry}")

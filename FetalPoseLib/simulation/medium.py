@@ -7,13 +7,18 @@ from itertools import product
 
 import numpy as np
 import torch
+from scipy.special import ndtri
 
-from FetalPoseLib.simulation.anatomy import paint_cord, paint_fetus, skin_shapes
+from FetalPoseLib.simulation.absent import paint_phantom
+from FetalPoseLib.simulation.anatomy import head_shapes, paint_cord, paint_fetus, paint_head_alone, skin_shapes
+from FetalPoseLib.simulation.contents import loops, paint_loops
 from FetalPoseLib.simulation.implicit import Canvas, Ellipsoid
 from FetalPoseLib.simulation.kinematics import Body
 from FetalPoseLib.simulation.probe import Probe
-from FetalPoseLib.simulation.tissue import draw_tissues
-from FetalPoseLib.simulation.uterus import paint_uterus, roughen
+from FetalPoseLib.simulation.scenario import Scenario
+from FetalPoseLib.simulation.uterus import paint_mother, paint_uterus, roughen, smooth_noise
+
+VERSION_1 = Scenario()
 
 SURROUNDINGS_SPACING = 1.0  # mm
 FETUS_SPACING = 0.55  # mm: bones of 0.3 mm radius keep their echo, though not their exact edge
@@ -21,15 +26,18 @@ FETUS_SPACING = 0.55  # mm: bones of 0.3 mm radius keep their echo, though not t
 
 @dataclass(frozen=True)
 class Medium:
-    """``surroundings`` cover the whole sector; ``fetus`` is a finer, partly transparent canvas laid over them."""
+    """``surroundings`` cover the whole sector; ``fetuses`` are finer, partly transparent canvases laid over them."""
 
     surroundings: Canvas
-    fetus: Canvas
+    fetuses: tuple[Canvas, ...]
 
     def sample(self, points: torch.Tensor) -> torch.Tensor:
         """World RAS points (..., 3) mm -> (3, ...): backscatter amplitude, attenuation dB/cm/MHz, impedance MRayl."""
-        fetus = self.fetus.sample(points, edge=False)
-        return self.surroundings.sample(points, edge=True)[1:] * (1 - fetus[:1]) + fetus[1:]
+        found = self.surroundings.sample(points, edge=True)[1:]
+        for canvas in self.fetuses:
+            fetus = canvas.sample(points, edge=False)
+            found = found * (1 - fetus[:1]) + fetus[1:]
+        return found
 
 
 def _world_bounds(probe: Probe, margin: float) -> tuple[np.ndarray, np.ndarray]:
@@ -46,26 +54,74 @@ def _depth(canvas: Canvas, probe: Probe) -> torch.Tensor:
     return probe.to_beam(x, y, z)[0]
 
 
-def build_medium(body: Body, sac: Ellipsoid, probe: Probe, rng: np.random.Generator, *, device="cpu") -> Medium:
+def build_medium(
+    body: Body,
+    sac: Ellipsoid,
+    probe: Probe,
+    rng: np.random.Generator,
+    scenario: Scenario = VERSION_1,
+    *,
+    twin: Body | None = None,
+    device="cpu",
+) -> Medium:
     """Paint mother, uterus and fetus, all in world coordinates, for a probe that is already in its place."""
-    tissues = draw_tissues(rng)
+    looks, contact, contents = scenario.looks, scenario.contact, scenario.contents
+    rough = {"decibel": looks.texture, "lengths": looks.texture_lengths}
+    tissues = looks.tissues(rng)
     surroundings = Canvas(*_world_bounds(probe, 2.0), SURROUNDINGS_SPACING, ground=tissues["maternal"], device=device)
+    if scenario.kind == "phantom":
+        paint_phantom(surroundings, sac.centre, tissues, rng)
+        roughen(surroundings, rng, **rough)
+        return Medium(surroundings, ())
     towards_probe = probe.pose[:3, 3] - sac.centre
+    place = {"depth": _depth(surroundings, probe), "towards_probe": towards_probe / np.linalg.norm(towards_probe)}
+    if scenario.kind == "no sac":
+        paint_mother(surroundings, sac, tissues=tissues, rng=rng, **place)
+        roughen(surroundings, rng, **rough)
+        return Medium(surroundings, ())
     cord = paint_uterus(
         surroundings,
         body,
         sac,
-        depth=_depth(surroundings, probe),
         tissues=tissues,
         rng=rng,
-        towards_probe=towards_probe / np.linalg.norm(towards_probe),
+        contact=contact,
+        contents=contents,
+        twin=twin,
+        empty=scenario.kind != "fetus",
+        near_wall=scenario.view.family != "endocavitary",
+        **place,
     )
-    roughen(surroundings, rng)
+    roughen(surroundings, rng, **rough)
+    if scenario.kind == "empty sac":
+        return Medium(surroundings, ())
+    if scenario.kind in ("late head", "head alone"):
+        head = _canvas(head_shapes(body), device)
+        paint_head_alone(head, body, tissues)
+        roughen(head, rng, **rough)
+        return Medium(surroundings, (head,))
 
-    bounds = [shape.bounds() for shape in skin_shapes(body)]
+    crl = body.biometry.crl
+    fetus = _canvas(skin_shapes(body), device)
+    extra = loops(contents, body, rng)
+    paint_loops(surroundings, extra, crl, tissues)
+    paint_loops(fetus, extra, crl, tissues)
+    paint_cord(fetus, cord, 0.028 * crl, tissues)
+    gaps = None
+    if looks.vault_gaps:
+        gaps = smooth_noise(fetus, 0.12 * body.biometry.ofd + 1, rng) - float(ndtri(1 - looks.vault_gaps))
+    paint_fetus(fetus, body, tissues, rng, skull_gaps=gaps)
+    roughen(fetus, rng, **rough)
+    if twin is None:
+        return Medium(surroundings, (fetus,))
+    other = _canvas(skin_shapes(twin), device)
+    paint_fetus(other, twin, tissues, rng)
+    roughen(other, rng, **rough)
+    return Medium(surroundings, (other, fetus))
+
+
+def _canvas(shapes, device) -> Canvas:
+    """An empty, transparent canvas around shapes."""
+    bounds = [shape.bounds() for shape in shapes]
     lower, upper = np.min([b[0] for b in bounds], axis=0) - 3, np.max([b[1] for b in bounds], axis=0) + 3
-    fetus = Canvas(lower, upper, FETUS_SPACING, device=device)
-    paint_cord(fetus, cord, 0.028 * body.biometry.crl, tissues)
-    paint_fetus(fetus, body, tissues, rng)
-    roughen(fetus, rng)
-    return Medium(surroundings, fetus)
+    return Canvas(lower, upper, FETUS_SPACING, device=device)

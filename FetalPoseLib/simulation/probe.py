@@ -1,4 +1,4 @@
-"""A mechanically swept convex volume probe: its beam geometry, its beam widths and its sampling.
+"""A convex volume probe, mechanically swept or a matrix array: its beam geometry, its beam widths and its sampling.
 
 A convex array (radius of curvature Rc) scans a plane of lines at lateral angles theta; a motor tilts that plane by the
 elevational angle phi about a pivot Rm behind the array. A sample at depth r lies, in the probe's own millimetres, at
@@ -40,6 +40,7 @@ class Probe:
     elevational_aperture: of the fixed lens. lateral_focus, elevational_focus: depths of the transmit and lens focus.
     axial_sampling: between stored samples. lines_per_width: lines, or frames, per beam width at mid depth.
     box: largest stored volume (lateral, elevational, depth), which cuts the sector.
+    steered: a matrix array, which focuses elevationally as it does laterally; otherwise one lens does.
     pose: (4, 4) rigid transform from the probe's coordinates to world RAS.
 
     Raises ValueError if the pose mirrors or the lines start behind the pivot.
@@ -64,6 +65,7 @@ class Probe:
     axial_sampling: float = 0.3
     lines_per_width: float = 1.25
     box: tuple[float, float, float] = (110.0, 102.5, 130.0)
+    steered: bool = False
     pose: np.ndarray = field(default_factory=lambda: np.eye(4))
 
     def __post_init__(self):
@@ -136,9 +138,11 @@ class Probe:
         return self._width(r, f_number, self.lateral_focus, LATERAL_DEFOCUS)
 
     def elevational_width(self, r):
-        """Diffraction of the fixed aperture behind its lens; strong defocus off the focus."""
+        """Diffraction of the fixed aperture behind its lens, with strong defocus off the focus; of a matrix array, of
+        its growing aperture."""
         f_number = (r / self.elevational_aperture).clip(min=self.lateral_f_number)
-        return self._width(r, f_number, self.elevational_focus, ELEVATIONAL_DEFOCUS)
+        defocus = LATERAL_DEFOCUS if self.steered else ELEVATIONAL_DEFOCUS
+        return self._width(r, f_number, self.elevational_focus, defocus)
 
     def _width(self, r, f_number, focus, share):
         diffraction = TWO_WAY_WIDTH * self.wavelength * f_number

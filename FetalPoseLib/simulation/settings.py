@@ -4,6 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from FetalPoseLib.simulation.clutter import Clutter
+
+HEADROOM = 25.0  # dB between the mean speckle of reference tissue and white, at gain 0
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -19,6 +23,11 @@ class Settings:
     reverberation, reverberation_length: haze in front of the probe and the depth (mm) over which it falls to 1/e.
     noise: electronic noise at the deepest sample, where TGC amplifies it most.
     smoothing: weight of each neighbour in the scanner's three-tap speckle smoothing, 0 (off) to 0.25.
+    looks: independent looks whose envelopes are averaged (spatial or frequency compounding).
+    reduction, reduction_width: strength 0 to 1 of the adaptive speckle filter, and its width (mm, standard deviation).
+    contrast: weight 0 to 1 of an S-shaped grey map; floor: grey (0 to 1) of what is black otherwise; reject: grey below
+        which echoes are shown as black.
+    clutter: haze, bands, motion and missing lines.
 
     >>> settings = Settings.random(np.random.default_rng(1))
     """
@@ -34,11 +43,45 @@ class Settings:
     reverberation_length: float = 9.0
     noise: float = -26.0
     smoothing: float = 0.1
+    looks: int = 1
+    reduction: float = 0.0
+    reduction_width: float = 0.6
+    contrast: float = 0.0
+    floor: float = 0.0
+    reject: float = 0.0
+    clutter: Clutter = Clutter()
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> "Settings":
         """Settings as they vary between examinations; the ranges of training."""
         return cls(**_common(rng), dynamic_range=rng.uniform(45, 70), gain=rng.uniform(-5, 5))
+
+    @classmethod
+    def varied(cls, rng: np.random.Generator, clutter: Clutter) -> "Settings":
+        """Settings of version 2. Ranges follow what real volumes show: grey medians of 95 to 136, lower quartiles of 17
+        to 88, a local contrast of 0.26 to 0.34, and skulls that are only weakly bright (see `statistics`)."""
+        dynamic_range = rng.uniform(36, 75)
+        grey = rng.uniform(0.46, 0.88)  # of reference tissue: the operator sets the gain by the eye, not by the decibel
+        return cls(
+            dynamic_range=dynamic_range,
+            gain=HEADROOM - dynamic_range * (1 - grey),
+            gamma=np.exp(rng.uniform(-0.35, 0.55)),
+            tgc_error=rng.uniform(0.5, 3.5),
+            specular_gain=rng.uniform(22, 44),
+            specular_exponent=rng.uniform(1.5, 10),
+            side_lobes=rng.uniform(-45, -26),
+            reverberation=rng.uniform(-28, -4),
+            reverberation_length=rng.uniform(3, 16),
+            noise=rng.uniform(-42, -14),
+            smoothing=float(rng.choice([0.0, rng.uniform(0, 0.15)])),
+            looks=int(rng.choice([1, 2, 3], p=[0.6, 0.25, 0.15])),
+            reduction=float(rng.choice([0.0, rng.uniform(0.2, 1.0)], p=[0.6, 0.4])),
+            reduction_width=rng.uniform(0.4, 1.2),
+            contrast=float(rng.choice([0.0, rng.uniform(0.0, 0.7)])),
+            floor=float(rng.choice([0.0, rng.uniform(0.0, 0.15)], p=[0.7, 0.3])),
+            reject=float(rng.choice([0.0, rng.uniform(0.0, 0.1)], p=[0.7, 0.3])),
+            clutter=clutter,
+        )
 
     @classmethod
     def shifted(cls, rng: np.random.Generator) -> "Settings":

@@ -37,10 +37,10 @@ TISSUES = {
 SUBJECT_DB = 2.0
 
 
-def draw_tissues(rng) -> dict[str, tuple[float, float, float]]:
+def draw_tissues(rng, spread: float = SUBJECT_DB) -> dict[str, tuple[float, float, float]]:
     """Properties (backscatter *amplitude*, attenuation, impedance) of one subject's tissues, by name."""
     drawn = {}
     for name, (level, attenuation, impedance) in TISSUES.items():
-        decibel = level + SUBJECT_DB * rng.normal()
+        decibel = level + spread * rng.normal()
         drawn[name] = (10 ** (decibel / 20), attenuation * rng.uniform(0.85, 1.15), impedance)
     return drawn

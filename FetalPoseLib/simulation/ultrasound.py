@@ -18,7 +18,8 @@ import torch
 import torch.nn.functional as F
 
 from FetalPoseLib.simulation.banded import distances, toeplitz
-from FetalPoseLib.simulation.display import compress, prefilter, scan_convert, volume_to_world
+from FetalPoseLib.simulation.clutter import OFF, bands, displacement, haze_amplitude, line_weights, lose_frames
+from FetalPoseLib.simulation.display import compress, prefilter, reduce_speckle, scan_convert, volume_to_world
 from FetalPoseLib.simulation.probe import Probe
 from FetalPoseLib.simulation.settings import Settings
 from FetalPoseLib.volume.grid import Volume
@@ -43,42 +44,65 @@ class BeamData:
     tgc: torch.Tensor
 
 
-def acquire(medium, probe: Probe, settings: Settings, *, spacing: float = 0.5, seed=0, device="cpu") -> Volume:
+def acquire(medium, probe: Probe, settings: Settings, *, spacing=0.5, seed=0, device="cpu") -> Volume:
     """Scan a medium: the uint8 volume (nz, ny, nx) a machine stores, 0 outside the sector and at least 1 inside.
 
-    spacing: voxel size in mm; above 0.5 the volume is that of 0.5 mm downsampled with anti-aliasing, at its own cost.
+    spacing: voxel size in mm, or one for each axis. Above 0.5 the volume is that of 0.5 mm downsampled with
+    anti-aliasing, at its own cost.
     seed: int, or a torch.Generator on the CPU. Axes: x lateral, y elevational, z depth; ijk_to_ras by the probe's pose.
 
     >>> volume = acquire(medium, Probe(), Settings(), spacing=1.25, seed=7)
     """
     data = beam_data(medium, probe, settings, seed=seed, device=device)
-    image = prefilter(compress(data.envelope, settings), probe, spacing)
+    image = reduce_speckle(compress(data.envelope, settings), probe, settings)
+    image = prefilter(image, probe, spacing)
     return Volume(scan_convert(image, probe, spacing), volume_to_world(probe, spacing))
 
 
 def beam_data(medium, probe: Probe, settings: Settings, *, seed=0, device="cpu") -> BeamData:
     """Echo envelope on the probe's own samples, before compression. Arguments as for `acquire`."""
     generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(int(seed))
+    clutter = settings.clutter
     r, phi, theta = (axis.to(device) for axis in (probe.depths(), probe.phis(), probe.thetas()))
-    backscatter, attenuation, impedance = medium.sample(probe.sample_points(device))
-    axial, lateral, elevational = point_spread(probe, settings, r, phi, theta)
+    points = probe.sample_points(device)
+    if clutter.motion:
+        points += displacement(len(phi), clutter, generator).to(device)[:, None]
+    backscatter, attenuation, impedance = medium.sample(points)
+    axial, lateral, elevational = spread = point_spread(probe, settings, r, phi, theta)
 
     tgc = time_gain(attenuation, probe, settings, generator)
     received = torch.exp(NEPER * (tgc[:, None, None] - two_way_loss(attenuation, probe)))
-    signal = _complex_noise((len(r), len(phi), len(theta)), generator, device)
-    signal *= backscatter[:, :, None]
     # The PSF's rows have unit energy, which keeps speckle even; a surface adds up coherently, which this takes out.
     unit = 1 / (axial.amax() * _row_sum(lateral) * _row_sum(elevational))
-    mirror = specular(impedance, probe, settings, r, phi, theta) * unit[:, None, None]
-    signal += mirror[:, :, None] * _phase_screen(len(phi), len(theta), generator, device)
-    signal *= received[:, :, None]
+    mirror = specular(impedance, probe, settings, r, phi, theta).mul_(unit[:, None, None]).mul_(received)
+    strength = backscatter * received
+    if clutter.haze > OFF:  # haze is independent speckle, and the energies of independent speckle add up
+        strength = torch.hypot(strength, haze_amplitude(strength, clutter, generator))
+    if clutter.dropouts:
+        weights = line_weights(len(phi), len(theta), clutter, generator).to(device)
+        strength, mirror = strength * weights, mirror * weights
+    envelope = sum(_look(strength, mirror, spread, tgc, r, probe, settings, generator) for _ in range(settings.looks))
+    if settings.looks > 1:
+        envelope /= settings.looks
+    if clutter.missing:
+        envelope = lose_frames(envelope, clutter, generator)
+    return BeamData(envelope, r, phi, theta, tgc)
 
+
+def _look(strength, mirror, spread, tgc, r, probe, settings, generator):
+    """One look's echo envelope (R, E, L) from the amplitudes of speckle and of surfaces, both as received."""
+    device, (_, frames, lines) = strength.device, strength.shape
+    axial, lateral, elevational = spread
+    signal = _complex_noise(strength.shape, generator, device)
+    signal *= strength[:, :, None]
+    signal += mirror[:, :, None] * _phase_screen(frames, lines, generator, device)
     signal = _focus(signal, lateral, elevational)
     _add_reverberation(signal, probe, settings, generator)
-    signal += noise_level(tgc, settings)[:, None, None, None] * _complex_noise(received.shape, generator, device)
+    if settings.clutter.bands:
+        signal += bands(r, frames, lines, settings.clutter, generator)
+    signal += noise_level(tgc, settings)[:, None, None, None] * _complex_noise(strength.shape, generator, device)
     signal = (axial @ signal.flatten(1)).view_as(signal)
-    envelope = (signal[:, :, 0].square() + signal[:, :, 1].square()).sqrt_()
-    return BeamData(envelope, r, phi, theta, tgc)
+    return (signal[:, :, 0].square() + signal[:, :, 1].square()).sqrt_()
 
 
 def two_way_loss(attenuation: torch.Tensor, probe: Probe) -> torch.Tensor:

@@ -15,8 +15,12 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from FetalPoseLib.simulation.anatomy import cord_insertion, cranium, paint_cord
+from FetalPoseLib.simulation.contact import Contact, cut, walls
+from FetalPoseLib.simulation.contents import Contents, paint_fluid, paint_wall
 from FetalPoseLib.simulation.implicit import Canvas, Capsule, Ellipsoid, Shell, smooth_union
 from FetalPoseLib.simulation.kinematics import Body, limb_radius, random_orientation
+
+FLOATING, USUAL = Contact(), Contents()
 
 
 def smooth_noise(canvas: Canvas, scale: float, rng: np.random.Generator) -> torch.Tensor:
@@ -28,13 +32,14 @@ def smooth_noise(canvas: Canvas, scale: float, rng: np.random.Generator) -> torc
     return field / field.std().clamp_min(1e-6)
 
 
-def roughen(canvas: Canvas, rng: np.random.Generator, *, decibel: float = 2.0) -> None:
-    """Vary the backscatter over 2 and 9 mm, as no tissue is even."""
-    field = 0.6 * smooth_noise(canvas, 2.0, rng) + 0.8 * smooth_noise(canvas, 9.0, rng)
+def roughen(canvas: Canvas, rng: np.random.Generator, *, decibel: float = 2.0, lengths=(2.0, 9.0)) -> None:
+    """Vary the backscatter over two ``lengths`` (mm), as no tissue is even."""
+    fine, coarse = lengths
+    field = 0.6 * smooth_noise(canvas, fine, rng) + 0.8 * smooth_noise(canvas, coarse, rng)
     canvas.fields[1] *= torch.exp(field * (decibel * np.log(10) / 20))
 
 
-def sac_shape(body: Body, rng: np.random.Generator) -> Ellipsoid:
+def sac_shape(body: Body, rng: np.random.Generator, size: float = 1.0) -> Ellipsoid:
     """The sac without the fetus's imprint: mean diameter (mm) some 0.6 CRL plus 34, its long way with the fetus."""
     lower, upper = body.landmarks.min(axis=0), body.landmarks.max(axis=0)
     centre = 0.35 * (lower + upper) + 0.3 * body.landmarks[0] + rng.normal(0, 2.5, 3)
@@ -42,14 +47,34 @@ def sac_shape(body: Body, rng: np.random.Generator) -> Ellipsoid:
     stretch = np.array([rng.uniform(1.05, 1.35), rng.uniform(0.85, 1.1), rng.uniform(0.8, 1.0)])
     axes = np.linalg.svd(body.landmarks - body.landmarks.mean(axis=0))[2].T
     axes *= np.sign(np.linalg.det(axes))
-    return Ellipsoid(centre, Rotation.from_rotvec(rng.normal(0, 0.3, 3)).as_matrix() @ axes, radius * stretch)
+    turn = Rotation.from_rotvec(rng.normal(0, 0.3, 3)).as_matrix()
+    return Ellipsoid(centre, turn @ axes, size * radius * stretch)
 
 
-def _cavity(canvas: Canvas, body: Body, sac: Ellipsoid, rng) -> torch.Tensor:
-    """Signed distance (nz, ny, nx) to the sac's wall; the fetus keeps 3 mm of fluid about it."""
-    room = 3.0
-    skull = cranium(body)
-    half = 0.5 * body.biometry.trunk_width
+def cavity_field(
+    canvas: Canvas, body: Body, sac: Ellipsoid, contact: Contact, rng, twin: Body | None = None
+) -> torch.Tensor:
+    """Signed distance (nz, ny, nx) to the sac's wall; the fetus keeps fluid about it but where it touches something.
+
+    A ``twin`` has a sac of its own, which is joined to the first.
+    """
+    # so smooth a field is worked out on every third node and interpolated, at a tenth of the cost
+    upper = canvas.lower + (canvas.shape - 1) * canvas.spacing
+    coarse = Canvas(canvas.lower, upper, 3 * canvas.spacing, device=canvas.device)
+    points = coarse.points()
+    distance = sac.distance(points)
+    for shape in _imprint(body, contact.room):
+        distance = smooth_union(distance, shape.distance(points), 8.0)
+    if twin is not None:
+        for shape in [sac_shape(twin, rng, 0.7), *_imprint(twin, 2.0)]:
+            distance = smooth_union(distance, shape.distance(points), 8.0)
+    coarse.fields[0] = cut(distance, points, walls(body, contact))
+    return coarse.sample(canvas.points(), edge=True)[0] + 0.8 * smooth_noise(canvas, 14.0, rng)
+
+
+def _imprint(body: Body, room: float) -> list:
+    """A body with ``room`` mm about it."""
+    skull, half = cranium(body), 0.5 * body.biometry.trunk_width
     column = [p + r[:, 1] * 0.66 * half for p, r in body.vertebrae[0:20:6]]
     shapes = [Ellipsoid(skull.centre, skull.rotation, skull.radii + room + 1)]
     shapes += [Capsule(a, b, half + room) for a, b in zip(column[:-1], column[1:], strict=True)]
@@ -57,15 +82,7 @@ def _cavity(canvas: Canvas, body: Body, sac: Ellipsoid, rng) -> torch.Tensor:
         Capsule(bone.start, bone.end, limb_radius(body.biometry, name.split("_", 1)[1]) + room)
         for name, bone in body.bones.items()
     ]
-    # so smooth a field is worked out on every third node and interpolated, at a tenth of the cost
-    upper = canvas.lower + (canvas.shape - 1) * canvas.spacing
-    coarse = Canvas(canvas.lower, upper, 3 * canvas.spacing, device=canvas.device)
-    points = coarse.points()
-    distance = sac.distance(points)
-    for shape in shapes:
-        distance = smooth_union(distance, shape.distance(points), 8.0)
-    coarse.fields[0] = distance
-    return coarse.sample(canvas.points(), edge=True)[0] + 0.8 * smooth_noise(canvas, 14.0, rng)
+    return shapes
 
 
 def _paint_abdominal_wall(canvas: Canvas, depth: torch.Tensor, tissues, rng) -> None:
@@ -97,6 +114,18 @@ def _paint_neighbours(canvas: Canvas, sac: Ellipsoid, towards_probe: np.ndarray,
         canvas.paint(Ellipsoid(centre, random_orientation(rng), rng.uniform(8, 20, 3)), tissues["fluid"])
 
 
+def paint_mother(
+    canvas: Canvas, sac: Ellipsoid, *, depth: torch.Tensor, towards_probe: np.ndarray, tissues, rng: np.random.Generator
+) -> None:
+    """A mother without a gestational sac: abdominal wall, bladder, bowel, and a few cysts or follicles."""
+    _paint_neighbours(canvas, sac, towards_probe, tissues, rng)
+    _paint_abdominal_wall(canvas, depth, tissues, rng)
+    for _ in range(rng.integers(0, 6)):
+        centre = sac.centre + rng.normal(0, 0.7, 3) * sac.radii.mean()
+        tissue = tissues[("fluid", "blood", "bowel", "myometrium", "fat")[rng.integers(5)]]
+        canvas.paint(Ellipsoid(centre, random_orientation(rng), rng.uniform(2, 18, 3)), tissue)
+
+
 def paint_uterus(
     canvas: Canvas,
     body: Body,
@@ -106,6 +135,11 @@ def paint_uterus(
     towards_probe: np.ndarray,
     tissues,
     rng: np.random.Generator,
+    contact: Contact = FLOATING,
+    contents: Contents = USUAL,
+    twin: Body | None = None,
+    empty: bool = False,
+    near_wall: bool = True,
 ) -> np.ndarray:
     """Paint everything but the fetus on a canvas that is filled with maternal tissue.
 
@@ -113,16 +147,23 @@ def paint_uterus(
     ----------
     depth : (nz, ny, nx) mm, range of the canvas's nodes from the probe's face.
     towards_probe : (3,) unit vector from the sac to the probe.
+    twin : a second fetus, which has a sac of its own.
+    empty : whether there is no fetus, so that the sac has no imprint and no cord.
+    near_wall : whether an abdominal wall lies under the probe.
 
     Returns
     -------
     (n, 3) mm, the path of the umbilical cord from the belly to the placenta, already painted here.
     """
     _paint_neighbours(canvas, sac, towards_probe, tissues, rng)
-    _paint_abdominal_wall(canvas, depth, tissues, rng)
-    cavity = _cavity(canvas, body, sac, rng)
+    if near_wall:
+        _paint_abdominal_wall(canvas, depth, tissues, rng)
+    paint_wall(canvas, contents, sac, tissues, rng)
+    cavity = sac.distance(canvas.points()) if empty else cavity_field(canvas, body, sac, contact, rng, twin)
 
     site = rng.normal(size=3)
+    if contact.on_placenta:
+        site = walls(body, contact)[0].normal + 0.25 * site
     site /= np.linalg.norm(site)
     offset = canvas.points() - torch.as_tensor(sac.centre, dtype=torch.float32, device=canvas.device)
     axis = torch.as_tensor(site, dtype=torch.float32, device=canvas.device)
@@ -134,7 +175,8 @@ def paint_uterus(
     canvas.paint_distance(cavity - thickness, tissues["placenta"])
     canvas.paint_distance(cavity, tissues["membrane"])  # chorion
     canvas.paint_distance(cavity + 0.6, tissues["fluid"])
-    if rng.random() < 0.6:
+    paint_fluid(canvas, contents, sac, cavity, tissues, rng)
+    if not contents.amnion and rng.random() < 0.6:
         canvas.paint_distance((cavity + rng.uniform(1.0, 5.0)).abs() - 0.15, tissues["membrane"])  # amnion
     if body.biometry.weeks < 12.5 and rng.random() < 0.6:
         radius = rng.uniform(1.8, 2.8)
@@ -143,6 +185,8 @@ def paint_uterus(
         yolk = Ellipsoid(sac.centre + 0.9 * sac.radii.min() * aside, np.eye(3), np.full(3, radius))
         canvas.paint(Shell(yolk, 0.5), tissues["membrane"])
 
+    if empty:
+        return np.empty((0, 3))
     path = cord_path(body, sac.centre + site * (sac.radii.min() + 1.0), rng)
     paint_cord(canvas, path, 0.028 * body.biometry.crl, tissues)
     return path

@@ -6,7 +6,9 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, islice
+from itertools import count as count_from
 from pathlib import Path
 
 from FetalPoseLib.errors import FetalPoseError
@@ -73,19 +75,44 @@ class Simulation:
         return self.folder / f"{split}-{index:05d}.npz"
 
 
-def training_subjects(count: int) -> Subjects:
-    """The first ``count`` subjects to train on: the 100 of Sim-152's training split, then fresh ones without end."""
+ABSENT_EVERY = 12  # of so many subjects to train on, one holds no fetus
+VALIDATED = 24
+
+
+def training_subjects(count: int, *, presentation: str = "any", without: Mapping[str, str] | None = None) -> Subjects:
+    """The first ``count`` subjects to train on: Sim-152's 100, then fresh ones without end, and some without a fetus.
+
+    Parameters
+    ----------
+    presentation : "any", or "standard", in which all subjects hold a fetus.
+    without : factors to leave out, such as ``{"family": "endocavitary"}`` (see `simulation.scenario.Factors`).
+    """
     from FetalPoseLib.simulation.datasets import SPLITS
 
-    train = SPLITS["train"][1]
-    return [("train", i) if i < train else ("fresh", i - train) for i in range(count)]
+    suffix = "" if presentation == "any" else f"-{presentation}"
+    fixed = ((f"train2{suffix}", i) for i in range(SPLITS["train2"].count))
+    fetuses = _matching(chain(fixed, _numbered(f"fresh2{suffix}")), without, wanted=False)
+    absent = _matching(_numbered("fresh-absent2"), without, wanted=False) if presentation == "any" else fetuses
+    return [next(absent if k % ABSENT_EVERY == ABSENT_EVERY - 1 else fetuses) for k in range(count)]
 
 
-def validation_subjects() -> Subjects:
-    """The 24 of Sim-152's validation split."""
-    from FetalPoseLib.simulation.datasets import SPLITS
+def validation_subjects(*, presentation: str = "any", factors: Mapping[str, str] | None = None) -> Subjects:
+    """The 24 of Sim-152's validation split, or, with ``factors``, 24 others that have these."""
+    suffix = "" if presentation == "any" else f"-{presentation}"
+    if not factors:
+        return [(f"validation2{suffix}", i) for i in range(VALIDATED)]
+    return list(islice(_matching(_numbered(f"left-out2{suffix}"), factors, wanted=True), VALIDATED))
 
-    return [("validation", i) for i in range(SPLITS["validation"][1])]
+
+def _numbered(split: str) -> Iterator[tuple[str, int]]:
+    return ((split, index) for index in count_from(0))
+
+
+def _matching(subjects: Iterator, factors: Mapping[str, str] | None, *, wanted: bool) -> Iterator[tuple[str, int]]:
+    """Those of the subjects that have all the factors, or that do not."""
+    from FetalPoseLib.simulation.datasets import draw_scenario
+
+    return (s for s in subjects if not factors or draw_scenario(*s).factors.match(**factors) == wanted)
 
 
 def _work(folder: Path, subjects: Subjects, spacing: float, device: str) -> None:

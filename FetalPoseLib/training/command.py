@@ -26,6 +26,7 @@ Recipes
   paper        L2, Adam with learning rate 1e-3 and beta1 0.5, batch size 1 (section 3); the default of r4 and gcp
   shipped      also weighs the maps' peaks, warms up, lowers the learning rate at the end, averages the weights, and
                computes in bfloat16 where the processor can; of the bundled fetal-frame, and its default
+  continued    shipped at half the learning rate; the default with --from
   compared     the paper's, with weighed peaks, warm-up, averaged weights, short gradients and bfloat16; of the bundled
                r4 and gcp
 
@@ -113,7 +114,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="for each network (default 6000 for locate and orient, 9500 for detect, 16000 for r4 and gcp)",
     )
-    add("--recipe", choices=("paper", "shipped", "compared"), help="how to train, see above (default: the model's)")
+    add("--from", dest="start", metavar="MODEL", help="start from the weights of a bundled model or of a file")
+    add(
+        "--without",
+        metavar="FACTOR=VALUE",
+        action="append",
+        default=[],
+        help="leave out simulated fetuses, such as family=endocavitary, contact=back, build=random or haze=heavy, and "
+        "validate on these instead; may be given several times, and then means those that have all",
+    )
+    add(
+        "--presentation",
+        choices=("any", "standard"),
+        default="any",
+        help="how simulated fetuses lie: any way round "
+        "(default), or standard, within 70 degrees of head to one side and face to the probe",
+    )
+    add(
+        "--recipe",
+        choices=("paper", "shipped", "continued", "compared"),
+        help="how to train, see above (default: the model's)",
+    )
     add("--method", choices=("land", "rnn", "gan", "pair"), help="go on as a method of the paper's tables, see above")
     add(
         "--checkpointing",
@@ -218,7 +239,8 @@ def _train(args, model: Model, folder: Path) -> None:
         if args.library:
             _write_library(args, own)
     validation = _validation(args, folder / "validation", model, options)
-    with Simulation(folder / "pool", training_subjects(cases), **options) as simulation:
+    subjects = training_subjects(cases, presentation=args.presentation, without=_factors(args.without))
+    with Simulation(folder / "pool", subjects, **options) as simulation:
         _wait(simulation, min(FIRST_CASES, cases))
         if device == "cpu" and "OMP_NUM_THREADS" not in os.environ:  # a core for each simulating process
             torch.set_num_threads(max(1, _cores() - (workers if cases else 0)))
@@ -232,13 +254,14 @@ def _train_pass(args, model: Model, which: Pass, folder: Path, validation: list,
     from FetalPoseLib.network.unet import LandmarkNet
     from FetalPoseLib.training.methods import METHODS, begin_with
     from FetalPoseLib.training.pool import Pool
+    from FetalPoseLib.training.start import network_from
     from FetalPoseLib.training.tasks import make_task
 
     recipe = _recipe(args, model, which, device)
     task = make_task(which.task, which.spacing)
     torch.manual_seed(recipe.seed)
     method, name = METHODS[args.method or "land"], args.method or which.task
-    net = LandmarkNet(
+    net = network_from(args.start, which.task) if args.start else LandmarkNet(
         out_channels=task.channels, width=args.width or which.width, recurrence=method.recurrence,
         checkpointing=model.checkpointing if args.checkpointing is None else args.checkpointing == "on",
         input_stride=args.input_stride or model.input_stride,
@@ -283,10 +306,11 @@ def _recipe(args, model: Model, which: Pass, device: str):
     from dataclasses import replace
 
     from FetalPoseLib.network.precision import has_bfloat16
-    from FetalPoseLib.training.detector import COMPARED, SHIPPED, Recipe
+    from FetalPoseLib.training.detector import COMPARED, CONTINUED, SHIPPED, Recipe
 
-    recipes = {"paper": Recipe(), "shipped": SHIPPED, "compared": COMPARED}
-    recipe, steps = recipes[args.recipe or ("compared" if args.method else model.recipe)], which.steps
+    recipes = {"paper": Recipe(), "shipped": SHIPPED, "continued": CONTINUED, "compared": COMPARED}
+    usual = "compared" if args.method else "continued" if args.start else model.recipe
+    recipe, steps = recipes[args.recipe or usual], which.steps
     if args.method:  # the learning rate falls to the end: all are compared at rest
         recipe, steps = replace(recipe, decay=1.0), EPOCH
     bfloat16 = recipe.bfloat16 and has_bfloat16(device)
@@ -303,8 +327,9 @@ def _validation(args, folder: Path, model: Model, options: dict) -> list:
     if args.data:
         print("There is no --validation: the error is not measured, and the last weights are kept.", file=sys.stderr)
         return []
-    with Simulation(folder, validation_subjects(), **options) as simulation:
-        _wait(simulation, len(validation_subjects()))
+    subjects = validation_subjects(presentation=args.presentation, factors=_factors(args.without))
+    with Simulation(folder, subjects, **options) as simulation:
+        _wait(simulation, len(subjects))
     pool = Pool(folder)
     pool.refresh()
     return pool.cases
@@ -351,6 +376,20 @@ def _wait(simulation, count: int) -> None:
         return
     with tqdm(total=count, desc=f"simulating {simulation.folder.name}", unit="case", file=sys.stderr) as bar:
         simulation.wait_for(count, lambda done: bar.update(min(done, count) - bar.n))
+
+
+def _factors(texts: list[str]) -> dict[str, str]:
+    """Factors by name, from FACTOR=VALUE."""
+    from dataclasses import fields
+
+    from FetalPoseLib.simulation.scenario import Factors
+
+    names = [field.name for field in fields(Factors)]
+    pairs = dict(text.partition("=")[::2] for text in texts)
+    for name, value in pairs.items():
+        if name not in names or not value:
+            raise FetalPoseError(f"--without {name}={value} names no factor. Give one of {', '.join(names)}.")
+    return pairs
 
 
 def _check_resume(args, folders: list[Path]) -> None:

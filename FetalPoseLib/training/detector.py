@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from FetalPoseLib.network.unet import LandmarkNet, set_normalisation
 from FetalPoseLib.training.pool import Pool
 from FetalPoseLib.training.tasks import Sample, Task, draw
 
+BLANK = 0.05  # standard deviation of a sample that shows next to nothing; a whole volume has 1
 REFRESH_EVERY = 100  # steps between looks for new cases
 
 
@@ -57,6 +58,9 @@ class Recipe:
 
 #: The recipe of the bundled fetal-frame.
 SHIPPED = Recipe(beta1=0.9, foreground=60.0, warmup=200, decay=0.35, averaging=0.998, bfloat16=True)
+
+#: Of a training that starts from trained weights: half the rate, so that what was learnt before is not lost at once.
+CONTINUED = replace(SHIPPED, learning_rate=5e-4, clip=0.2)
 
 #: Of the methods that the benchmark compares: the paper's, and what lets it leave zero within an epoch. Plain L2 had
 #: learnt nothing after 300 steps, when the weighted one knew the midline; gradients over 0.2 are five times the usual.
@@ -173,8 +177,7 @@ class Trainer:
 
     def _one_step(self) -> float:
         rng = np.random.default_rng([self.recipe.seed, self.step])
-        case = self.pool.cases[rng.integers(len(self.pool.cases))]
-        sample = draw(self.task, case, rng)
+        sample = self._sample(rng)
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.rate(self.step)
         image, target = sample.image[None, None].to(self.device), self._target(sample)
@@ -184,11 +187,19 @@ class Trainer:
         loss = self._loss(prediction[0].float(), target, image[0])
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        if self.recipe.clip:
-            torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip)
-        self.optimiser.step()
-        self._update_average()
+        norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip or float("inf"))
+        if torch.isfinite(norm):  # a nearly even picture makes gradients overflow, and one such step ends a training
+            self.optimiser.step()
+            self._update_average()
         return float(loss.detach())
+
+    def _sample(self, rng: np.random.Generator) -> Sample:
+        """A sample of a random case that shows something: the view of a cut fetus may lie outside the field."""
+        while True:
+            case = self.pool.cases[rng.integers(len(self.pool.cases))]
+            sample = draw(self.task, case, rng, wrong_frames=True)
+            if sample.image.std() > BLANK:
+                return sample
 
     def _precision(self):
         return autocast(self.device, self.recipe.bfloat16)
@@ -213,10 +224,11 @@ class Trainer:
     # validation
 
     def validate(self) -> dict[str, float]:
-        """Errors of the averaged network over the validation cases, in mm: mean, median, and the share within 10 mm."""
+        """Errors of the averaged network over the validation cases, in mm: mean, median, and the share within 10 mm;
+        and the mean height of the peaks of points that are visible, and of those that are not."""
         net = self.average.eval()
         set_normalisation(net, "volume")
-        errors = []
+        errors, heights = [], []
         for index, case in enumerate(self.validation):
             # what sees the fetus in a frame is validated in frames that err as in use, the same ones every time
             rng = np.random.default_rng([0, index]) if self.task.lower is not None else None
@@ -224,14 +236,18 @@ class Trainer:
             with torch.no_grad(), self._precision():
                 heatmaps = net(sample.image[None, None].to(self.device))[0].float()
             points, _ = decode(heatmaps)
+            heights.append(heatmaps.amax(dim=(1, 2, 3)).cpu().numpy())
             found = sample.grid.coarsened(net.input_stride).to_world(points)
             errors.append(np.linalg.norm(found - sample.points, axis=1))
-        errors = np.array(errors)
+        errors, heights = np.array(errors), np.array(heights)
+        visible = np.isfinite(errors)
         return {
             "mean_mm": float(np.nanmean(errors)),
             "median_mm": float(np.nanmedian(errors)),
-            "within_10mm": float(np.nanmean(errors < 10)),
+            "within_10mm": float(np.mean(errors[visible] < 10)),
             "by_point_mm": np.nanmean(errors, axis=0).round(2).tolist(),
+            "peak_visible": float(heights[visible].mean()),
+            "peak_not_visible": float(heights[~visible].mean()) if not visible.all() else None,
         }
 
     def _log(self, loss: float, bar) -> None:

@@ -3,7 +3,7 @@
 Simulating a volume costs more than a training step, so simulation runs in processes of its own that fill the folder
 while training draws from what is there; every case is seen in several disturbed frames. A case is a compressed
 ``.npz``: ``volume`` uint8 (nz, ny, nx), ``affine`` (4, 4) voxel to RAS mm, ``landmarks`` (16, 3) RAS mm with NaN
-where unseen.
+where not visible, and ``body`` (16, 3), which also has those outside the field, where that is known.
 """
 
 from __future__ import annotations
@@ -21,22 +21,34 @@ from FetalPoseLib.volume.resampling import resample
 
 @dataclass(frozen=True)
 class PoolCase:
-    """``volume`` (nz, ny, nx) uint8 on ``grid`` with ``landmarks`` (16, 3) RAS mm."""
+    """``volume`` (nz, ny, nx) uint8 on ``grid`` with ``landmarks`` (16, 3) RAS mm, NaN where not visible.
+
+    ``body`` (16, 3) has the landmarks outside the field as well, if they are known, so that a cut fetus has a frame; it
+    is all NaN in a volume without a fetus.
+    """
 
     name: str
     volume: np.ndarray
     grid: Grid
     landmarks: np.ndarray
+    body: np.ndarray | None = None
+
+    @property
+    def whole(self) -> np.ndarray:
+        """All landmarks (16, 3) that are known, visible or not."""
+        return self.landmarks if self.body is None else self.body
 
 
-def canonical_case(name: str, volume: Volume, landmarks: np.ndarray, *, spacing: float) -> PoolCase:
+def canonical_case(
+    name: str, volume: Volume, landmarks: np.ndarray, *, spacing: float, body: np.ndarray | None = None
+) -> PoolCase:
     """Bring a volume of any spacing and direction to the isotropic canonical grid, as the estimator does."""
     grid = canonical_grid(volume, spacing)
     image = resample(volume, grid).numpy()
     if volume.array.dtype != np.uint8:  # other scales are stretched over 1..255, with 0 for "outside the sector"
         low, high = np.percentile(image[image > 0], (0.5, 99.5)) if (image > 0).any() else (0.0, 1.0)
         image = np.where(image > 0, 1 + 254 * (image - low) / max(high - low, 1e-9), 0)
-    return PoolCase(name, np.clip(np.round(image), 0, 255).astype(np.uint8), grid, np.asarray(landmarks, float))
+    return PoolCase(name, np.clip(np.round(image), 0, 255).astype(np.uint8), grid, np.asarray(landmarks, float), body)
 
 
 def save_case(folder: Path, case: PoolCase) -> None:
@@ -44,7 +56,8 @@ def save_case(folder: Path, case: PoolCase) -> None:
     path = Path(folder) / f"{case.name}.npz"
     part = path.with_suffix(f".{os.getpid()}.part")
     with open(part, "wb") as file:
-        np.savez_compressed(file, volume=case.volume, affine=case.grid.affine, landmarks=case.landmarks)
+        arrays = {"volume": case.volume, "affine": case.grid.affine, "landmarks": case.landmarks, "body": case.whole}
+        np.savez_compressed(file, **arrays)
     os.replace(part, path)
 
 
@@ -53,9 +66,10 @@ def load_case(path: Path) -> PoolCase:
     try:
         with np.load(path, allow_pickle=False) as data:
             volume, affine, landmarks = data["volume"], data["affine"], data["landmarks"]
+            body = data["body"] if "body" in data else None  # pools from before there was one
     except (OSError, KeyError, ValueError) as error:
         raise FetalPoseError(f"{path} is not a training case ({error}). Delete it and prepare it again.") from error
-    return PoolCase(Path(path).stem, volume, Grid(volume.shape[::-1], affine), landmarks)
+    return PoolCase(Path(path).stem, volume, Grid(volume.shape[::-1], affine), landmarks, body)
 
 
 class Pool:
@@ -87,5 +101,5 @@ def simulate_into(
         name = f"{split}-{index:05d}"
         if not (folder / f"{name}.npz").exists():
             case = simulate(split, index, spacing=spacing, device=device)
-            save_case(folder, canonical_case(name, case.volume, case.landmarks, spacing=spacing))
+            save_case(folder, canonical_case(name, case.volume, case.landmarks, spacing=spacing, body=case.body))
         progress(done)

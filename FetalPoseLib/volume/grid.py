@@ -5,14 +5,21 @@ voxels along the world's axes. A left-handed volume is thereby mirrored back, wh
 apart. This file needs numpy only, so that Slicer's own process can use it without torch.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from itertools import product
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from FetalPoseLib.body.fetal_frame import FetalFrame
 from FetalPoseLib.errors import FetalPoseError
 
+if TYPE_CHECKING:
+    from FetalPoseLib.volume.probe_volume import ProbeVolume
+
+FWHM = 2 * np.sqrt(2 * np.log(2))  # full width at half maximum of a Gaussian, in standard deviations
 MAX_VOXELS = 2**29  # 2 GiB of float32: far beyond any ultrasound volume, within reach of a spacing given in metres
 
 
@@ -63,7 +70,7 @@ class Grid:
         """The eight outer corners of the box of voxels, half a voxel beyond the outermost centres: (8, 3) RAS mm."""
         return self.to_world(np.array(list(product(*((-0.5, n - 0.5) for n in self.shape)))))
 
-    def coarsened(self, stride: int) -> "Grid":
+    def coarsened(self, stride: int) -> Grid:
         """The grid of an output `stride` times coarser, whose voxel v covers the voxels stride*v ... stride*v+stride-1.
 
         A last, partly covered voxel is kept: sizes round up.
@@ -124,7 +131,7 @@ def transform_points(matrix, points) -> np.ndarray:
     return points @ matrix[:3, :3].T + matrix[:3, 3]
 
 
-def canonical_grid(volume: Volume, spacing: float) -> Grid:
+def canonical_grid(volume: Volume | ProbeVolume, spacing: float) -> Grid:
     """The isotropic, right-handed grid along the RAS axes that covers the volume's bounding box in the world.
 
     It depends on the anatomy's place only: all 48 axis orders and flips of one volume have the same grid.

@@ -5,22 +5,25 @@ import torch
 from torch.nn import functional
 
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.volume.grid import Grid, Volume
+from FetalPoseLib.volume.grid import FWHM, Grid, Volume
+from FetalPoseLib.volume.probe_resampling import resample_probe
+from FetalPoseLib.volume.probe_volume import ProbeVolume
 
-FWHM = 2 * np.sqrt(2 * np.log(2))  # full width at half maximum of a Gaussian, in standard deviations
 
-
-def resample(volume: Volume, grid: Grid, *, device: str | torch.device = "cpu") -> torch.Tensor:
+def resample(volume: Volume | ProbeVolume, grid: Grid, *, device: str | torch.device = "cpu") -> torch.Tensor:
     """The volume on another grid, (nz, ny, nx) float32: anti-aliased, trilinear, zero outside the volume's voxels.
 
     Before it is sampled more coarsely, the volume is blurred along each of its own axes by the Gaussian that takes a
     voxel's full width at half maximum from the source's size to the target's (Cardoso et al., MICCAI 2015); it is not
-    blurred where the target is finer. NaN and infinite voxels count as 0, "no echo".
+    blurred where the target is finer. NaN and infinite voxels count as 0, "no echo". A volume in a probe's coordinates
+    is read by `resample_probe`.
 
     Example
     -------
     >>> image = resample(volume, canonical_grid(volume, 1.25))
     """
+    if isinstance(volume, ProbeVolume):
+        return torch.from_numpy(resample_probe(volume, grid)).to(device)
     array = torch.from_numpy(np.array(volume.array, dtype=np.float32, order="C")).to(device)
     if volume.array.dtype.kind == "f":
         array = torch.nan_to_num(array, nan=0.0, posinf=0.0, neginf=0.0)

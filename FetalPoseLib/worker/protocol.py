@@ -1,19 +1,38 @@
 """What client and server of the worker say to each other: each message one line of JSON, typed on both sides.
 
 A request goes in on the process's standard input, events come out on its standard output. Every request ends with
-exactly one of `Done`, `Devices`, `Failed` or `Cancelled`; a `WarmUp` ends with `Ready`. Points are RAS mm, NaN where a
-landmark is not visible; in JSON such a row is null.
+exactly one of `Done`, `Devices`, `Failed` or `Cancelled`; a `WarmUpRequest` ends with `Ready` instead of `Done`. Points
+are RAS mm, NaN where a landmark is not visible; in JSON such a row is null, and so is a confidence that is not finite.
+
+A line is an object with "kind", "request" (the number that the client gave) and the fields of the dataclass:
+
+>>> encode_request(3, DevicesRequest())
+'{"kind": "devices", "request": 3}'
+>>> decode_event('{"kind": "hello", "request": null, "pid": 7}')
+Hello(request=None, pid=7)
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from FetalPoseLib.body.estimate import Estimate, Progress
+from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.refinement.options import EstimateOptions
+from FetalPoseLib.worker.codec import dataclass_of_plain, plain_of_dataclass
+
+
+class ProtocolError(FetalPoseError):
+    """A line that is not a message of this protocol. ``request`` is its number where it has one."""
+
+    def __init__(self, reason: str, request: int | None = None):
+        super().__init__(f"{reason} Client and worker must be of the same FetalPose version: reinstall FetalPose.")
+        self.request = request
+
 
 # requests
 
@@ -56,7 +75,7 @@ class Device:
     total_bytes: int | None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Hello:
     """The process runs."""
 
@@ -64,7 +83,7 @@ class Hello:
     pid: int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Ready:
     """The model is open. An estimate has this event, too, before its "locate"."""
 
@@ -91,7 +110,7 @@ class Done:
     estimate: Estimate
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Devices:
     """The devices, the best first."""
 
@@ -99,7 +118,7 @@ class Devices:
     devices: tuple[Device, ...]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Failed:
     """A request failed. ``user`` says that a person can mend it; otherwise ``details`` holds a traceback."""
 
@@ -109,7 +128,7 @@ class Failed:
     details: str = ""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Cancelled:
     """A request was cancelled."""
 
@@ -117,3 +136,77 @@ class Cancelled:
 
 
 Event = Hello | Ready | ProgressEvent | Done | Devices | Failed | Cancelled
+
+# lines of JSON
+
+REQUESTS: dict[str, type] = {
+    "estimate": EstimateRequest,
+    "warm_up": WarmUpRequest,
+    "devices": DevicesRequest,
+}
+EVENTS: dict[str, type] = {
+    "hello": Hello,
+    "ready": Ready,
+    "progress": ProgressEvent,
+    "done": Done,
+    "devices": Devices,
+    "failed": Failed,
+    "cancelled": Cancelled,
+}
+
+
+def encode_request(number: int, request: Request) -> str:
+    """One line of JSON, without its end."""
+    return _line(REQUESTS, request, number)
+
+
+def encode_event(event: Event) -> str:
+    """One line of JSON, without its end."""
+    return _line(EVENTS, event, event.request)
+
+
+def decode_request(line: str | bytes) -> tuple[int, Request]:
+    """The number and the request in a line; ProtocolError if it is none."""
+    kind, number, values = _parsed(REQUESTS, line)
+    if number is None:
+        raise ProtocolError("A request has no number.")
+    return number, _built(REQUESTS[kind], values, number)
+
+
+def decode_event(line: str | bytes) -> Event:
+    """The event in a line; ProtocolError if it is none."""
+    kind, number, values = _parsed(EVENTS, line)
+    return _built(EVENTS[kind], {"request": number, **values}, number)
+
+
+def _line(kinds: dict[str, type], message: Request | Event, number: int | None) -> str:
+    kind = next(kind for kind, cls in kinds.items() if type(message) is cls)
+    return json.dumps({"kind": kind, "request": number, **plain_of_dataclass(message, skip="request")}, allow_nan=False)
+
+
+def _parsed(kinds: dict[str, type], line: str | bytes) -> tuple[str, int | None, dict]:
+    """Kind, number and the other fields of a line."""
+    try:
+        values = json.loads(line, parse_constant=_no_constant)
+    except ValueError as error:
+        raise ProtocolError(f"A message is not JSON: {error}.") from error
+    if not isinstance(values, dict):
+        raise ProtocolError(f"A message is not an object but {type(values).__name__}.")
+    kind, number = values.pop("kind", None), values.pop("request", None)
+    if type(number) not in (int, type(None)):
+        raise ProtocolError(f"The number of a request is {number!r}, which is not an integer.")
+    if not isinstance(kind, str) or kind not in kinds:
+        raise ProtocolError(f"There is no message of the kind {kind!r}, only {', '.join(kinds)}.", number)
+    return kind, number, values
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number in JSON")
+
+
+def _built(cls: type, values: dict, number: int | None):
+    """A dataclass of the fields in ``values``, each of the type that the dataclass says; ProtocolError otherwise."""
+    try:
+        return dataclass_of_plain(cls, values)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ProtocolError(f"A message of the kind {cls.__name__} has a wrong field: {error}.", number) from error

@@ -1,0 +1,38 @@
+"""Weights to start from: the networks of a model that was trained before, bundled or one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.network.unet import LandmarkNet
+from FetalPoseLib.network.weights import open_model
+
+
+def network_from(model: str | Path, task: str) -> LandmarkNet:
+    """The network that a model has for ``task``, with its weights.
+
+    Parameters
+    ----------
+    model : name of a bundled model, or the path of a safetensors file
+    task : "locate", "orient", "detect" or "whole"
+
+    Raises
+    ------
+    FetalPoseError
+        There is no such model, or it has no network for this task.
+    """
+    state, metadata = open_model(model)
+    networks = metadata.get("networks", {})
+    if task not in networks:
+        raise FetalPoseError(
+            f"The model {model} has no network for '{task}', but for {', '.join(networks) or 'nothing'}. "
+            "Give the same --model with which it was trained."
+        )
+    net = LandmarkNet.from_config({"recurrence": 0, **networks[task]["network"]})
+    own = {key.removeprefix(f"{task}."): value.float() for key, value in state.items() if key.startswith(f"{task}.")}
+    missing, unknown = net.load_state_dict(own, strict=False)
+    missing = [key for key in missing if not key.endswith("num_batches_tracked")]
+    if missing or unknown:
+        raise FetalPoseError(f"The weights of '{task}' in {model} do not belong to its network. Train it again.")
+    return net
