@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kretz_files import cartesian_items, kretz
 
 import FetalPoseLib
 from FetalPoseLib.body.skeleton import load_skeleton
@@ -68,6 +69,17 @@ def test_a_file_becomes_a_volume_that_outlives_its_scene(scene):
     np.testing.assert_array_equal(volume.array, again.array)
     np.testing.assert_array_equal(volume.ijk_to_ras, again.ijk_to_ras)
     assert isinstance(volume, FetalPoseLib.Volume) and volume.array.base is None
+
+
+def test_what_a_file_leaves_open_is_a_warning(tmp_path):
+    voxels = np.random.default_rng(0).integers(0, 256, (60, 64, 70), dtype=np.uint8)
+    path = tmp_path / "cartesian.vol"
+    path.write_bytes(kretz(cartesian_items(voxels, 0.7)))
+    with pytest.warns(UserWarning) as caught:
+        volume = FetalPoseLib.read_volume(path)
+    said = " ".join(str(warning.message) for warning in caught)
+    assert "Left and right are not confirmed" in said and "voxels measure" in said
+    assert volume.array.shape == voxels.shape
 
 
 def test_a_missing_file_is_said_in_words(tmp_path):
