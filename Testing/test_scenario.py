@@ -12,6 +12,7 @@ from FetalPoseLib.simulation.anatomy import head_shapes, skin_shapes
 from FetalPoseLib.simulation.biometry import draw_biometry
 from FetalPoseLib.simulation.build import Build
 from FetalPoseLib.simulation.clutter import Clutter, band_profile, displacement, lose_frames
+from FetalPoseLib.simulation.collision import limb_radius
 from FetalPoseLib.simulation.contact import PLACES, Contact, Touch, touching, walls
 from FetalPoseLib.simulation.datasets import (
     SPLITS,
@@ -24,7 +25,7 @@ from FetalPoseLib.simulation.datasets import (
 from FetalPoseLib.simulation.families import CUTS, FAMILIES, FIELDS
 from FetalPoseLib.simulation.field import in_sector
 from FetalPoseLib.simulation.implicit import Canvas
-from FetalPoseLib.simulation.kinematics import limb_radius, pose_body
+from FetalPoseLib.simulation.kinematics import pose_body
 from FetalPoseLib.simulation.looks import Looks
 from FetalPoseLib.simulation.medium import build_medium
 from FetalPoseLib.simulation.posture import Posture

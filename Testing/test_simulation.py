@@ -22,12 +22,13 @@ from FetalPoseLib.simulation.anatomy import (
     skin_shapes,
     trunk_place,
 )
-from FetalPoseLib.simulation.biometry import CHARTS, chart_mean_sd, crl_mean_sd, draw_biometry
+from FetalPoseLib.simulation.biometry import CHARTS, VERTEBRAE, chart_mean_sd, crl_mean_sd, draw_biometry
+from FetalPoseLib.simulation.collision import limb_radius
 from FetalPoseLib.simulation.datasets import AXIS_ROTATIONS, SPLITS, draw_subject, in_sector, simulate, simulate_subject
 from FetalPoseLib.simulation.display import scan_convert, volume_to_world
 from FetalPoseLib.simulation.fingerprint import FROZEN, SPACING, differences, fingerprint, load_fingerprints
 from FetalPoseLib.simulation.implicit import Canvas, Capsule, Ellipsoid
-from FetalPoseLib.simulation.kinematics import LIMITS, VERTEBRAE, limb_radius, move_body, pose_body, random_orientation
+from FetalPoseLib.simulation.kinematics import LIMITS, move_body, pose_body, random_orientation
 from FetalPoseLib.simulation.tissue import TISSUES
 from FetalPoseLib.volume.grid import transform_points
 
@@ -128,6 +129,7 @@ class Painted:
         bounds = [shape.bounds() for shape in skin_shapes(body)]
         lower, upper = np.min([b[0] for b in bounds], axis=0) - 3, np.max([b[1] for b in bounds], axis=0) + 3
         tissues = {name: (10 ** (level / 20), *others) for name, (level, *others) in TISSUES.items()}
+        tissues["skull"] = tissues["bone"]
         self.canvas = Canvas(lower, upper, 0.55)
         self.field = paint_fetus(self.canvas, body, tissues, np.random.default_rng(0))
         self.surface = copy.copy(self.canvas)
@@ -574,7 +576,7 @@ def test_no_two_fixed_subjects_are_the_same(subjects):
     assert len({astuple(subject.biometry) for subject in drawn}) == len(drawn)
     assert len({subject.body.landmarks.tobytes() for subject in drawn}) == len(drawn)
     assert len({subject.rng.integers(2**63) for subject in copy.deepcopy(drawn)}) == len(drawn)
-    assert len({word for word, _ in SPLITS.values()}) == len(SPLITS)
+    assert len({SPLITS[split].word for split in VERSION_1}) == len(VERSION_1)
 
 
 def test_a_name_gives_the_same_subject_and_the_same_bytes(cases):
@@ -605,7 +607,7 @@ def test_a_seed_is_a_fresh_subject(monkeypatch):
 
 
 def test_landmarks_lie_in_the_sector_that_was_scanned(cases):
-    for (split, index), case in cases.items():
+    for (split, index), case in ((name, case) for name, case in cases.items() if name[0] in VERSION_1):
         seen = ~np.isnan(case.landmarks).any(axis=1)
         body = draw_subject(split, index).body
         np.testing.assert_array_equal(case.landmarks[seen], body.landmarks[seen])

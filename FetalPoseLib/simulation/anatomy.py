@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from FetalPoseLib.simulation.biometry import VERTEBRAE
+from FetalPoseLib.simulation.collision import head_ellipsoids, limb_radius
 from FetalPoseLib.simulation.implicit import Canvas, Capsule, Ellipsoid, Shell, Slab
-from FetalPoseLib.simulation.kinematics import VERTEBRAE, Body, head_ellipsoids, limb_radius
+from FetalPoseLib.simulation.kinematics import Body
 
 RIGHT, ANTERIOR, CRANIAL = 0, 1, 2
 SIDES = (("right", 1.0), ("left", -1.0))
@@ -289,21 +291,6 @@ def cord_insertion(body: Body) -> tuple[np.ndarray, np.ndarray]:
     """Where the umbilical cord leaves the belly (3,) and the direction in which it does."""
     place = trunk_place(body, 0.24)
     return place.at(0, 1.02, 0), place.rotation[:, ANTERIOR]
-
-
-def paint_cord(canvas: Canvas, path: np.ndarray, radius: float, tissues) -> None:
-    """The cord along a path (n, 3): Wharton's jelly around a vein, with two arteries winding about it."""
-    for a, c in zip(path[:-1], path[1:], strict=True):
-        canvas.paint(Capsule(a, c, radius), tissues["cord"])
-    side = np.cross(np.gradient(path, axis=0), [0.577, 0.577, 0.577])
-    side /= np.linalg.norm(side, axis=1, keepdims=True) + 1e-9
-    other = np.cross(np.gradient(path, axis=0), side)
-    other /= np.linalg.norm(other, axis=1, keepdims=True) + 1e-9
-    turn = np.linspace(0, 6 * np.pi, len(path))[:, None]
-    for phase, size in ((0.0, 0.42), (2.4, 0.26), (3.9, 0.26)):
-        vessel = path + 0.5 * radius * (np.cos(turn + phase) * side + np.sin(turn + phase) * other)
-        for a, c in zip(vessel[:-1], vessel[1:], strict=True):
-            canvas.paint(Capsule(a, c, size * radius), tissues["blood"])
 
 
 def paint_head_alone(canvas: Canvas, body: Body, tissues) -> None:

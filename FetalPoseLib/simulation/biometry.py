@@ -25,6 +25,7 @@ import numpy as np
 
 from FetalPoseLib.simulation.build import Build
 
+VERTEBRAE = {"lumbar": 7, "thoracic": 12, "cervical": 7}  # L5 to L1 with the upper sacrum; T12 to T1; C7 to C1
 WEEKS = np.array([9.0, 10.0, 11.0, 12.0, 13.0, 14.0])
 #: Weekly medians (mm) and standard deviation as a fraction of the median.
 CHARTS = {

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from FetalPoseLib.simulation.anatomy import paint_cord
+from FetalPoseLib.simulation.cord import paint_cord
 from FetalPoseLib.simulation.implicit import Canvas, Ellipsoid, Shell
 from FetalPoseLib.simulation.kinematics import Body, random_orientation
 

@@ -8,17 +8,17 @@ them.
 
 from __future__ import annotations
 
-from math import comb
-
 import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from FetalPoseLib.simulation.anatomy import cord_insertion, cranium, paint_cord
+from FetalPoseLib.simulation.anatomy import cranium
+from FetalPoseLib.simulation.collision import limb_radius
 from FetalPoseLib.simulation.contact import Contact, cut, walls
 from FetalPoseLib.simulation.contents import Contents, paint_fluid, paint_wall
+from FetalPoseLib.simulation.cord import cord_path, paint_cord
 from FetalPoseLib.simulation.implicit import Canvas, Capsule, Ellipsoid, Shell, smooth_union
-from FetalPoseLib.simulation.kinematics import Body, limb_radius, random_orientation
+from FetalPoseLib.simulation.kinematics import Body, random_orientation
 
 FLOATING, USUAL = Contact(), Contents()
 
@@ -190,20 +190,3 @@ def paint_uterus(
     path = cord_path(body, sac.centre + site * (sac.radii.min() + 1.0), rng)
     paint_cord(canvas, path, 0.028 * body.biometry.crl, tissues)
     return path
-
-
-def cord_path(body: Body, placenta: np.ndarray, rng: np.random.Generator, count: int = 36) -> np.ndarray:
-    """A slack Bezier curve (count, 3) mm from the cord's insertion in the belly to ``placenta`` (3,)."""
-    start, outward = cord_insertion(body)
-    slack = 0.45 * body.biometry.crl
-    control = np.stack(
-        [
-            start - 0.6 * outward,
-            start + 0.5 * slack * outward,
-            start + slack * (outward + 0.8 * rng.normal(size=3)),
-            0.5 * (start + placenta) + 0.4 * slack * rng.normal(size=3),
-            placenta,
-        ]
-    )
-    t = np.linspace(0, 1, count)[:, None]
-    return sum(comb(4, k) * t**k * (1 - t) ** (4 - k) * point for k, point in enumerate(control))
