@@ -1,26 +1,44 @@
 # `make demo` and `make test` need python3 with its venv module, and nothing else: they make their own environment.
 # PIP_FLAGS goes to pip; where PyTorch's default build is too large, point it at an index with the CPU build.
+# TEST_FLAGS goes to pytest: `make test TEST_FLAGS="-p no:randomly -k grid"`. JOBS is the number of test processes.
 PYTHON ?= python3
 PIP_FLAGS ?=
+TEST_FLAGS ?=
+JOBS ?= 2
 BIN := .venv/bin
 READY := .venv/ready
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS)
 
-.PHONY: demo test test-all lint clean
+.PHONY: demo test test-all coverage lint format docs clean
 
 demo: $(READY)
 	$(BIN)/fetalpose demo
 
-test: $(READY)
-	$(BIN)/python -m pytest -m "not slow"
+test: lint
+	$(PYTEST) -m "not slow" $(TEST_FLAGS)
 
-test-all: $(READY)
-	$(BIN)/python -m pytest
+test-all: lint
+	$(PYTEST) $(TEST_FLAGS)
+
+coverage: $(READY)
+	$(PYTEST) -m "not slow" --cov --cov-report term $(TEST_FLAGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(READY)
+	$(BIN)/python -m pip install $(PIP_FLAGS) --constraint constraints.txt --editable ".[docs]"
+	$(BIN)/mkdocs build --site-dir build/docs
 
 clean:
-	rm -rf build .pytest_cache .ruff_cache
+	rm -rf build .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find FetalPoseLib Testing -name __pycache__ -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml constraints.txt

@@ -1,10 +1,19 @@
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # before Qt is loaded; there may be no display
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded; sums in another order round otherwise
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_runtest_setup():
+    """Torch computes on one thread in every test, whatever 3D Slicer or the test before it has set."""
+    torch = sys.modules.get("torch")  # a test that needs no torch does not wait for it
+    if torch is not None and torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
 
 
 @pytest.fixture

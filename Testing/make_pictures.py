@@ -1,6 +1,6 @@
 """The pictures of the README: the panel and the four views after an estimate in the sample volume.
 
-    python Testing/make_pictures.py Documentation
+    python Testing/make_pictures.py docs/pictures
 
 With a bundled model the pose is the model's; before one is trained it is the sample's truth.
 """

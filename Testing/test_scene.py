@@ -280,6 +280,7 @@ def test_undo_takes_lengths_and_the_list_of_moved_landmarks_back(scene, observer
     assert pose.GetAttribute("FetalPose.MovedLandmarks") == ""
 
 
+@pytest.mark.slow  # measures time
 def test_update_while_dragging_takes_less_than_50_ms(observer, pose):
     mrml.show_skeleton(pose)
     start = time.perf_counter()

@@ -6,7 +6,7 @@
   memory       what gradient checkpointing saves
   speed        seconds of each stage of an estimate, cold and warm
   simulator    seconds of a simulated volume
-  pictures     the README's, from the records of accuracy, into the folder Documentation
+  pictures     the README's, from the records of accuracy, into the folder docs/pictures
   all          all of these
 
   fetalpose benchmark accuracy
@@ -146,7 +146,7 @@ def _pictures(args) -> None:
     from FetalPoseLib.benchmark.report import make_folder
 
     records = args.output / f"accuracy_{Path(args.model).stem}_{args.refinement}_validation.jsonl"
-    draw_all(records, make_folder(Path("Documentation")))
+    draw_all(records, make_folder(Path("docs/pictures")))
 
 
 def _estimator(args):

@@ -7,7 +7,7 @@ import os
 import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
@@ -24,7 +24,7 @@ def origin(command: str) -> dict:
     return {
         "command": f"fetalpose benchmark {command}",
         "version": __version__,
-        "date": datetime.now(timezone.utc).date().isoformat(),
+        "date": datetime.now(UTC).date().isoformat(),
         "cpu": cpu_name(),
         "threads": torch.get_num_threads(),
     }

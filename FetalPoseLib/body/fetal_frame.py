@@ -108,7 +108,7 @@ def _frame_or_reason(points, skeleton: Skeleton) -> tuple[FetalFrame | None, str
         return None, _no_frame("its two sides are not apart")
     right = right / np.linalg.norm(right)
     rotation = np.stack([right, np.cross(cranial, right), cranial], axis=1)
-    return FetalFrame(rotation, (at["neck"] + at["sacrum"]) / 2, size), ""
+    return FetalFrame(rotation, (at["neck"] + at["sacrum"]) / 2, float(size)), ""
 
 
 def _no_frame(why: str) -> str:

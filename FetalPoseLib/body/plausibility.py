@@ -187,7 +187,7 @@ def _uneven_sides(points: np.ndarray) -> list[Doubt]:
 def _exchanged(points: np.ndarray, library) -> list[Doubt]:
     """The exchange of sides that makes the library's bodies fit much better, if there is one."""
     skeleton = library.skeleton
-    choices = {("body",): exchange_sides(None)}
+    choices: dict[tuple[str, ...], np.ndarray] = {("body",): exchange_sides(None)}
     for limb in skeleton.limbs:
         if limb.startswith("left_"):
             choices[limb, skeleton.partner(limb)] = exchange_sides([limb])
@@ -195,7 +195,7 @@ def _exchanged(points: np.ndarray, library) -> list[Doubt]:
         return []
     now = _misfit(points, library)
     misfits = {limbs: _misfit(points[order], library) for limbs, order in choices.items()}
-    best = min(misfits, key=misfits.get)
+    best = min(misfits, key=lambda limbs: misfits[limbs])
     if not misfits[best] < EXCHANGED * now:
         return []
     what = "of the whole body" if best == ("body",) else f"of the {best[0].removeprefix('left_')}s"

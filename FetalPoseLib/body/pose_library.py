@@ -77,9 +77,10 @@ class PoseLibrary:
 
     def save(self, path: str | Path) -> None:
         """Write an .npz file, which `load` reads; nothing in it is pickled."""
-        text = {"names": np.array(self.names, dtype=str), "landmarks": np.array(self.skeleton.landmarks, dtype=str)}
+        names, landmarks = (np.array(words, dtype=str) for words in (self.names, self.skeleton.landmarks))
+        meta = np.array(json.dumps(self.meta))
         with open(path, "wb") as file:
-            np.savez_compressed(file, poses=self.poses, meta=np.array(json.dumps(self.meta)), **text)
+            np.savez_compressed(file, poses=self.poses, meta=meta, names=names, landmarks=landmarks)
 
     @classmethod
     def load(cls, path: str | Path, *, skeleton: Skeleton | None = None) -> PoseLibrary:

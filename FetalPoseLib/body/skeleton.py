@@ -84,17 +84,18 @@ class Skeleton:
 
         ValueError if the segments do not join all landmarks to one tree.
         """
-        neighbours = {landmark: [] for landmark in range(len(self))}
+        neighbours: dict[int, list[int]] = {landmark: [] for landmark in range(len(self))}
         for segment in self.segments:
             neighbours[segment.start].append(segment.end)
             neighbours[segment.end].append(segment.start)
         root = max(neighbours, key=lambda landmark: len(neighbours[landmark]))
-        levels, known = [[(root, None)]], {root}
+        levels: list[list[tuple[int, int | None]]] = [[(root, None)]]
+        known = {root}
         while levels[-1]:
-            children = [(child, parent) for parent, _ in levels[-1] for child in neighbours[parent]]
-            children = [(child, parent) for child, parent in children if child not in known]
-            known |= {child for child, _ in children}
-            levels.append(children)
+            links = [(child, parent) for parent, _ in levels[-1] for child in neighbours[parent]]
+            links = [(child, parent) for child, parent in links if child not in known]
+            known |= {child for child, _ in links}
+            levels.append(list(links))
         if len(known) != len(self) or len(self.segments) != len(self) - 1:
             raise ValueError(f"the {len(self.segments)} segments of {self.name} join no tree of {len(self)} landmarks")
         return levels[:-1]
@@ -132,21 +133,24 @@ class _Reader:
     """Turns the file's names and 1-based numbers into 0-based indices, and checks what depends on what."""
 
     def __init__(self, data: dict):
-        self.data = data
-        self.names = tuple(entry["name"] for entry in data["landmarks"])
+        self.data = _expect(data, dict, "the file")
+        self.entries = [_expect(entry, dict, "a landmark") for entry in _expect(data["landmarks"], list, "landmarks")]
+        self.names = tuple(_expect(entry["name"], str, "a landmark's name") for entry in self.entries)
         for name in self.names:
             if self.names.count(name) > 1:
                 raise ValueError(f"the landmark '{name}' is listed twice")
 
     def skeleton(self) -> Skeleton:
         skeleton = Skeleton(
-            name=self.data["name"],
+            name=_expect(self.data["name"], str, "name"),
             landmarks=self.names,
-            descriptions=tuple(entry["description"] for entry in self.data["landmarks"]),
-            segments=tuple(self.segment(entry) for entry in self.data["segments"]),
-            symmetric_pairs=tuple(self.chain(pair, "symmetric pair", 2) for pair in self.data["symmetric_pairs"]),
+            descriptions=tuple(_expect(entry["description"], str, "a description") for entry in self.entries),
+            segments=tuple(self.segment(entry) for entry in _expect(self.data["segments"], list, "segments")),
+            symmetric_pairs=tuple(
+                self.pair(pair) for pair in _expect(self.data["symmetric_pairs"], list, "symmetric_pairs")
+            ),
             registration_subset=self.chain(self.data["registration_subset"], "registration subset"),
-            limbs={name: self.chain(chain, name) for name, chain in self.data["limbs"].items()},
+            limbs={name: self.chain(chain, name) for name, chain in _expect(self.data["limbs"], dict, "limbs").items()},
         )
         self.check(skeleton)
         return skeleton
@@ -159,17 +163,22 @@ class _Reader:
         raise ValueError(f"{reference!r} is neither a landmark's name nor a number from 1 to {len(self.names)}")
 
     def chain(self, references: list, what: str, length: int | None = None) -> tuple[int, ...]:
-        indices = tuple(self.landmark(reference) for reference in references)
+        indices = tuple(self.landmark(reference) for reference in _expect(references, list, what))
         if len(set(indices)) != len(indices) or len(indices) != (length or len(indices)):
             raise ValueError(f"{what} {references} must be {length or 'a list of'} different landmarks")
         return indices
 
+    def pair(self, references: list) -> tuple[int, int]:
+        right, left = self.chain(references, "symmetric pair", 2)
+        return right, left
+
     def segment(self, entry: dict) -> Segment:
-        start, end = self.chain([entry["from"], entry["to"]], f"segment '{entry['name']}'", 2)
-        color = tuple(float(value) for value in entry["color"])
+        name = _expect(_expect(entry, dict, "a segment")["name"], str, "a segment's name")
+        start, end = self.chain([entry["from"], entry["to"]], f"segment '{name}'", 2)
+        color = tuple(float(value) for value in _expect(entry["color"], list, f"the colour of '{name}'"))
         if len(color) != 3 or not all(0 <= value <= 1 for value in color):
-            raise ValueError(f"segment '{entry['name']}' has colour {entry['color']}, not three numbers from 0 to 1")
-        return Segment(entry["name"], start, end, color)
+            raise ValueError(f"segment '{name}' has colour {entry['color']}, not three numbers from 0 to 1")
+        return Segment(name, start, end, color)
 
     @staticmethod
     def check(skeleton: Skeleton) -> None:
@@ -182,3 +191,13 @@ class _Reader:
         for name, chain in skeleton.limbs.items():
             if tuple(int(i) for i in skeleton.mirror[list(chain)]) not in chains:
                 raise ValueError(f"the limb '{name}' has no partner on the other side")
+
+
+_KINDS: dict[type, str] = {dict: "a JSON object", list: "a list", str: "a text"}
+
+
+def _expect(value, kind: type, what: str):
+    """`value`, which must be of `kind`; TypeError in words if it is not."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{what} must be {_KINDS[kind]}, not {value!r}")
+    return value

@@ -19,12 +19,14 @@ class AxisTurn:
     @classmethod
     def all(cls) -> list[AxisTurn]:
         """The 48 of them."""
-        return [cls(order, flips) for order in permutations(range(3)) for flips in product((False, True), repeat=3)]
+        flips = list(product((False, True), (False, True), (False, True)))
+        return [cls((x, y, z), flip) for x, y, z in permutations(range(3)) for flip in flips]
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> AxisTurn:
-        order = list(permutations(range(3)))[rng.integers(6)]
-        return cls(order, tuple(bool(flip) for flip in rng.random(3) < 0.5))
+        x, y, z = list(permutations(range(3)))[rng.integers(6)]
+        flip_x, flip_y, flip_z = (bool(flip) for flip in rng.random(3) < 0.5)
+        return cls((x, y, z), (flip_x, flip_y, flip_z))
 
     @property
     def mirrors(self) -> bool:

@@ -80,7 +80,8 @@ class Grid:
         affine = self.affine.copy()
         affine[:3, :3] *= stride
         affine[:3, 3] = self.to_world(np.full(3, (stride - 1) / 2))
-        return Grid(tuple(-(-n // stride) for n in self.shape), affine)
+        nx, ny, nz = (-(-n // stride) for n in self.shape)
+        return Grid((nx, ny, nz), affine)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +121,8 @@ class Volume:
     @property
     def grid(self) -> Grid:
         """The volume's own voxels as a grid."""
-        return Grid(self.array.shape[::-1], self.ijk_to_ras)
+        nz, ny, nx = self.array.shape
+        return Grid((nx, ny, nz), self.ijk_to_ras)
 
 
 def mirror_matrix(volume: Volume) -> np.ndarray:
