@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from FetalPoseLib.cli.options import ESTIMATE_ARGUMENTS, take_defaults
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import check_writable, replacing
 from FetalPoseLib.refinement.options import EstimateOptions
@@ -49,27 +50,24 @@ def add_estimator_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of every command that estimates a pose."""
     parser.add_argument(
         "--model",
-        default="fetal-frame",
         help="fetal-frame (default) finds the fetus first, then looks closely; r4 and gcp are the paper's single pass "
         "at 1.25 and 1.0 mm; or a .safetensors file of your own training",
     )
     parser.add_argument(
         "--iterations",
         type=_count,
-        default=6,
         metavar="N",
-        help="steps of refinement (default 6; 0 for the bare detection)",
+        help="steps of refinement at most (default %(default)s; 0 for the bare detection); consensus takes one "
+        "further look at most",
     )
     parser.add_argument(
         "--refinement",
         choices=("consensus", "paper", "holding"),
-        default="consensus",
         help="consensus (default) looks at the mirror image, too, and chooses the landmarks jointly, in one step; "
         "paper has the network learn from the pose library on line; holding is the paper's, sure landmarks held",
     )
-    parser.add_argument(
-        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto (default) takes a GPU if there is one"
-    )
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="auto (default) takes a GPU if there is one")
+    take_defaults(parser, EstimateOptions, ESTIMATE_ARGUMENTS)
 
 
 def run(args: argparse.Namespace) -> None:

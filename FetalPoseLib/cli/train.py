@@ -50,6 +50,7 @@ import argparse
 from dataclasses import fields
 from pathlib import Path
 
+from FetalPoseLib.cli.options import take_defaults
 from FetalPoseLib.training.models import MODELS
 from FetalPoseLib.training.run import TrainingOptions, train
 
@@ -85,7 +86,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--presentation",
         choices=("any", "standard"),
-        default="any",
         help="how simulated fetuses lie: any way round "
         "(default), or standard, within 70 degrees of head to one side and face to the probe",
     )
@@ -107,7 +107,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=(1, 2),
         help="2 halves the resolution inside, 1 is the paper's (default 2 for fetal-frame, 1 for r4 and gcp)",
     )
-    add("--seed", type=int, default=1, metavar="N", help="of weights and augmentation (default 1)")
+    add("--seed", type=int, metavar="N", help="of weights and augmentation (default %(default)s)")
     add(
         "--cases",
         type=int,
@@ -118,7 +118,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--resume",
         choices=("automatic", "never"),
-        default="automatic",
         help="automatic (default) goes on with a training in --folder, never refuses to",
     )
     add("--export", action="store_true", help="write the model from what has been trained, and train no further")
@@ -126,7 +125,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--precision",
         choices=("float16", "int8"),
-        default="float16",
         help="of the weights in the file: float16 (default), or int8 for half the size",
     )
     add(
@@ -135,8 +133,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="with --data: also write your poses as a library for refinement",
     )
-    add("--validate-every", type=_positive, metavar="N", default=500, help="steps between validations (default 500)")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto (default) takes a GPU if there is one")
+    add("--validate-every", type=_positive, metavar="N", help="steps between validations (default %(default)s)")
+    add("--device", choices=("auto", "cpu", "cuda"), help="auto (default) takes a GPU if there is one")
+    take_defaults(parser, TrainingOptions)
 
 
 def run(args: argparse.Namespace) -> None:

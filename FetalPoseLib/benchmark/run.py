@@ -1,0 +1,164 @@
+"""The measurements behind the tables and figures of the README, each from the same options."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.refinement.options import EstimateOptions
+
+WHAT = ("pictures", "methods", "accuracy", "refinement", "memory", "speed", "simulator")
+SPLITS = ("validation", "test", "shifted")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkOptions:
+    """What is measured on which volumes, and where the results go."""
+
+    output: Path = Path("benchmarks")  #: folder of the results
+    estimate: EstimateOptions = EstimateOptions()  #: model, device, refinement and iterations that are measured
+    split: Sequence[str] = ("validation",)  #: accuracy: which subjects, of `SPLITS`
+    subjects: int | None = None  #: only the first so many of each split; None: all
+    spacing: float = 0.5  #: of the volumes, mm
+    fresh: bool = False  #: measure again what was measured before
+    weights: Path = Path("runs")  #: methods: folder of the rivals' weights
+    vary: Sequence[str] | None = None  #: refinement: NAME=A,B, an option and its values; None: `choices.AXES`
+    full: bool = False  #: refinement: every combination, not one change at a time
+    width: int = 16  #: memory: channels of the first level
+    threads: int | None = None  #: of the CPU; None: PyTorch's choice
+
+
+def run(what: str, options: BenchmarkOptions, *, estimator_factory=None) -> None:
+    """Measure one of `WHAT`, or "all", and write the results into ``options.output``.
+
+    Parameters
+    ----------
+    estimator_factory : callable, optional
+        Called with ``model``, ``device`` and ``refinement`` instead of `observed.Observed`.
+
+    Raises
+    ------
+    FetalPoseError
+        The spacing cannot be simulated, or what one of the measurements raises.
+    """
+    if not 0.3 <= options.spacing <= 5:
+        raise FetalPoseError(f"A spacing of {options.spacing:g} mm cannot be simulated. Choose 0.3 to 5 mm.")
+    import torch
+
+    from FetalPoseLib.benchmark.report import make_folder
+
+    make_folder(options.output)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    parts = {"accuracy": _accuracy, "refinement": _refinement, "memory": _memory, "speed": _speed}
+    parts |= {"simulator": _simulator, "pictures": _pictures, "methods": _methods}
+    for part in reversed(WHAT) if what == "all" else (what,):  # the short ones first
+        parts[part](options, estimator_factory)
+    print(f"wrote the results into {options.output}")
+
+
+def _accuracy(options: BenchmarkOptions, factory) -> None:
+    from FetalPoseLib.benchmark.accuracy import measure
+    from FetalPoseLib.benchmark.report import markdown
+    from FetalPoseLib.benchmark.tables import difference_table, summary_table, write_tables
+
+    settings = {
+        "model": options.estimate.model,
+        "spacing": options.spacing,
+        "iterations": options.estimate.iterations,
+        "fresh": options.fresh,
+    }
+    settings["refinement"] = options.estimate.refinement
+    estimator = _estimator(options, factory)
+    for split in options.split:
+        measure(estimator, split, _subjects(options, split), options.output, **settings)
+    runs = write_tables(options.output)
+    print(markdown(summary_table(runs)), markdown(difference_table(runs)), sep="\n\n")
+
+
+def _methods(options: BenchmarkOptions, factory) -> None:
+    from FetalPoseLib.benchmark.methods import measure_all, write_methods
+    from FetalPoseLib.benchmark.report import markdown
+
+    def make(**changes):
+        return _estimator(replace(options, estimate=replace(options.estimate, **changes)), factory)
+
+    measure_all(make, options.weights, options.output, spacing=options.spacing, fresh=options.fresh)
+    print(markdown(write_methods(options.output)))
+
+
+def _refinement(options: BenchmarkOptions, factory) -> None:
+    from FetalPoseLib.benchmark.choices import AXES, choose, combinations, parse_axes
+    from FetalPoseLib.benchmark.report import markdown
+
+    axes, estimator = parse_axes(options.vary) if options.vary else AXES, _estimator(options, factory)
+    choices = combinations(axes, full=options.full)
+    table = choose(
+        estimator, choices, _subjects(options, "validation"), options.output, model=options.estimate.model,
+        spacing=options.spacing, iterations=options.estimate.iterations, fresh=options.fresh,
+    )  # fmt: skip
+    print(markdown(table[:10]))
+
+
+def _memory(options: BenchmarkOptions, factory) -> None:
+    from dataclasses import asdict
+
+    from FetalPoseLib.benchmark import memory
+    from FetalPoseLib.benchmark.report import Folder, markdown, origin
+
+    rows = [asdict(row) for row in memory.table(options.width)]
+    finest = [asdict(row) for row in memory.finest(options.width)]
+    out = Folder(options.output, [origin(f"memory --width {options.width}")])
+    out.csv("memory.csv", rows)
+    out.csv("memory_finest.csv", finest)
+    about = " ".join(memory.__doc__.split("\n\n")[1].split())
+    parts = (about, markdown(rows), f"## The finest voxels in {memory.CARD_GIB:g} GiB", markdown(finest))
+    out.markdown("memory.md", "What gradient checkpointing saves", *parts)
+    print(markdown(rows), markdown(finest), sep="\n\n")
+
+
+def _speed(options: BenchmarkOptions, factory) -> None:
+    from FetalPoseLib.benchmark import speed
+    from FetalPoseLib.benchmark.cases import open_case
+    from FetalPoseLib.benchmark.report import markdown
+
+    settings = {
+        "device": options.estimate.device,
+        "iterations": options.estimate.iterations,
+        "threads": options.threads,
+    }
+    case = open_case("validation", 0, spacing=options.spacing)
+    print(markdown(speed.measure(case, options.output, model=options.estimate.model, **settings)))
+
+
+def _simulator(options: BenchmarkOptions, factory) -> None:
+    from FetalPoseLib.benchmark import simulator
+    from FetalPoseLib.benchmark.report import markdown
+
+    print(markdown(simulator.measure(options.output, volumes=min(options.subjects or 4, 24))))
+
+
+def _pictures(options: BenchmarkOptions, factory) -> None:
+    from FetalPoseLib.benchmark.pictures import draw_all
+    from FetalPoseLib.benchmark.report import make_folder
+
+    records = (
+        options.output / f"accuracy_{Path(options.estimate.model).stem}_{options.estimate.refinement}_validation.jsonl"
+    )
+    draw_all(records, make_folder(Path("docs/pictures")))
+
+
+def _estimator(options: BenchmarkOptions, factory):
+    from FetalPoseLib.benchmark.observed import Observed
+
+    return (factory or Observed)(
+        model=options.estimate.model, device=options.estimate.device, refinement=options.estimate.refinement
+    )
+
+
+def _subjects(options: BenchmarkOptions, split: str) -> range:
+    from FetalPoseLib.simulation.fingerprint import FROZEN
+
+    return range(min(options.subjects or FROZEN[split], FROZEN[split]))
