@@ -1,0 +1,231 @@
+"""The one object that a front end holds: it estimates, corrects, reads and writes the poses of a scene."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from FetalPoseLib import scene as mrml
+from FetalPoseLib.body import plausibility
+from FetalPoseLib.body.measurements import length_table, segment_lengths, write_csv
+from FetalPoseLib.body.skeleton import load_skeleton
+from FetalPoseLib.files import check_writable, replacing
+from FetalPoseLib.scene.pose import SKELETON
+from FetalPoseLib.session import corrections, panel
+from FetalPoseLib.session.estimating import VOLUME_ROLE, Estimating
+from FetalPoseLib.session.history import History
+from FetalPoseLib.session.signal import Signal
+from FetalPoseLib.session.user_library import Atlases, add_pose
+from FetalPoseLib.worker.client import WorkerClient
+
+_MARKUPS = "vtkMRMLMarkupsFiducialNode"
+
+
+class PoseSession(Estimating):
+    """Estimates and corrects the poses of one scene. The front end calls `poll` and listens to the signals.
+
+    Parameters
+    ----------
+    scene : vtkMRMLScene
+    client : WorkerClient
+        The session closes it.
+    translate : callable
+        From an English sentence to the user's language.
+
+    Attributes
+    ----------
+    settings : Settings
+        A new value replaces the former one and counts from the next request on.
+    status : Status
+        What the status line says now.
+    status_changed, progressed, pose_shown, finished, failed, cancelled, devices_known, asks, corrected : Signal
+        Each carries one object.
+
+    Example
+    -------
+    >>> session = PoseSession(scene, WorkerClient())
+    >>> session.finished.connect(lambda result: print(session.lengths(result.pose)))
+    >>> session.estimate(volume_node)
+    >>> while session.running:
+    ...     session.poll()
+    """
+
+    def __init__(self, scene, client: WorkerClient, translate: Callable[[str], str] = str):
+        super().__init__(scene, client, translate)
+        self.corrected: Signal[Any] = Signal()  #: the pose node of which something else can be undone now
+        self._histories: dict[Any, History] = {}
+        self._atlases = Atlases()
+        self._observer = mrml.PoseObserver(scene)
+        self._observer.start()
+        self._tags = [
+            scene.AddObserver(scene.StartCloseEvent, self._on_scene_close),
+            scene.AddObserver(scene.EndImportEvent, self._on_scene_imported),
+        ]
+
+    def close(self) -> None:
+        """Let go of everything: the process, the scene and its nodes. No signal tells of it."""
+        self._run, self._question = None, None
+        self._events.clear()
+        self.client.close()
+        self._observer.stop()
+        for tag in self._tags:
+            self.scene.RemoveObserver(tag)
+        self._tags.clear()
+        self._close_histories()
+
+    # showing
+
+    def show(self, pose) -> None:
+        """Show a pose with its skeleton, and with lengths and names as the settings say."""
+        mrml.show_skeleton(pose)
+        mrml.show_lengths(pose).GetDisplayNode().SetVisibility(self.settings.show_lengths)
+        pose.GetDisplayNode().SetPointLabelsVisibility(self.settings.show_names)
+
+    def lengths(self, pose) -> dict[str, float]:
+        """Length in mm of each segment by its name, NaN where an end is not visible."""
+        skeleton = load_skeleton()
+        values = segment_lengths(mrml.points_of(pose), skeleton)
+        return {segment.name: float(value) for segment, value in zip(skeleton.segments, values, strict=True)}
+
+    def doubts(self, pose) -> list[plausibility.Doubt]:
+        """What should be checked in a pose. Marks its landmarks in the views. Too slow for each step of a drag."""
+        landmarks = load_skeleton().landmarks
+        placed = [landmarks.index(name) for name in mrml.moved_landmarks(pose)]
+        atlases = self._atlases.with_own(self.settings.user_library)
+        found = plausibility.doubts(mrml.points_of(pose), mrml.confidence_of(pose), atlases, placed=placed)
+        doubtful = {landmarks[i] for doubt in found for i in doubt.landmarks}
+        for i in range(pose.GetNumberOfControlPoints()):
+            certain = pose.GetNthControlPointLabel(i) not in doubtful
+            if pose.GetNthControlPointSelected(i) != certain:
+                pose.SetNthControlPointSelected(i, certain)
+        return found
+
+    def length_rows(self, pose, doubts=()) -> tuple[panel.LengthRow, ...]:
+        """The rows of the table of lengths; ``pose`` may be None."""
+        return panel.length_rows(pose, doubts)
+
+    def landmark_rows(self, pose, doubts=()) -> tuple[panel.LandmarkRow, ...]:
+        """The rows of the table of landmarks; ``pose`` may be None."""
+        return panel.landmark_rows(pose, doubts, translate=self.translate)
+
+    def doubts_text(self, doubts) -> str:
+        """All doubts in a few lines, "" where there are none."""
+        return panel.doubts_text(doubts, translate=self.translate)
+
+    def buttons(self, pose, volume, selected: str | None = None) -> panel.Buttons:
+        """Which buttons can be clicked while this pose, volume and landmark are chosen; each may be None."""
+        history = self.history(pose) if pose is not None else None
+        return panel.buttons(
+            pose,
+            volume,
+            selected,
+            running=self.running,
+            can_undo=history is not None and history.can_undo,
+            can_redo=history is not None and history.can_redo,
+            translate=self.translate,
+        )
+
+    def geometry_warning(self, volume) -> str:
+        """Why a volume's geometry may not be what it says, or ""; ``volume`` may be None."""
+        return panel.geometry_warning(volume, translate=self.translate)
+
+    def volume_of(self, pose):
+        """The volume node that a pose was found in, None if it is not known or no longer in the scene."""
+        return pose.GetNodeReference(VOLUME_ROLE) if pose is not None else None
+
+    # correcting
+
+    def history(self, pose) -> History:
+        """The undo and redo of a pose, from the first time it is asked for."""
+        if pose not in self._histories:
+            self._histories[pose] = History(pose, lambda: self.corrected.emit(pose))
+        return self._histories[pose]
+
+    def undo(self, pose) -> None:
+        """Take the last step back, if there is one."""
+        self.history(pose).undo()
+
+    def redo(self, pose) -> None:
+        """Do again what was taken back last, if there is something."""
+        self.history(pose).redo()
+
+    def abandon(self) -> None:
+        """End a drag whose release never comes, such as that of a closed browser: the point goes back to its place."""
+        for history in self._histories.values():
+            history.abandon()
+
+    def swap_sides(self, pose, limb: str | None = None) -> None:
+        """Exchange left and right of a limb ("left_arm": both arms) or, with None, of the whole body."""
+        with self.history(pose).one_step():
+            corrections.swap_sides(pose, limb)
+
+    def reset_landmark(self, pose, name: str) -> None:
+        """Put a landmark back where the estimator, or the file, had it."""
+        with self.history(pose).one_step():
+            corrections.reset_landmark(pose, name)
+
+    def set_visible(self, pose, name: str, visible: bool) -> None:
+        """Mark a landmark as not visible in the volume, or bring it back to its place."""
+        with self.history(pose).one_step():
+            corrections.set_visible(pose, name, visible)
+
+    # files
+
+    def import_pose(self, path: str | Path):
+        """Read a ``.mrk.json`` with the 16 landmarks; the pose node, shown. FetalPoseError if it cannot be read."""
+        pose = mrml.load_pose(self.scene, path)
+        self._begin(pose)
+        return pose
+
+    def adopt(self, pose) -> None:
+        """Make a pose of any markups node with the 16 names; FetalPoseError if names are missing or stand twice."""
+        if pose.GetAttribute(SKELETON) is None:
+            mrml.adopt_pose(pose)
+        self._begin(pose)
+
+    def export_pose(self, pose, path: str | Path) -> None:
+        """Write a ``.mrk.json``; FetalPoseError if it cannot be written, and the former file is kept."""
+        check_writable(path, ".mrk.json")
+        mrml.save_pose(pose, path)
+
+    def export_table(self, pose, path: str | Path) -> None:
+        """Write the lengths as ``.csv``; FetalPoseError if it cannot be written, and the former file is kept."""
+        check_writable(path, ".csv")
+        rows = length_table(mrml.points_of(pose))
+        with replacing(path) as temporary:
+            write_csv(temporary, rows)
+
+    def add_to_library(self, pose) -> int:
+        """Put a pose into the person's own library, which the refinement then uses; how many poses that holds now.
+
+        Raises
+        ------
+        FetalPoseError
+            The settings name no folder; a landmark is not visible; the library cannot be read or written.
+        """
+        return add_pose(pose, self.settings.user_library, translate=self.translate)
+
+    def _begin(self, pose) -> None:
+        self.show(pose)
+        self.history(pose)
+
+    # the scene
+
+    def _on_scene_close(self, _scene, _event) -> None:
+        if self.running:
+            self.client.cancel()
+            self._end_failed(self.translate("The scene was closed, so the run was stopped."))
+        self._close_histories()
+
+    def _on_scene_imported(self, _scene, _event) -> None:
+        """The labels of the lengths are not saved with a scene: make them again where the skeleton came back."""
+        for i in range(self.scene.GetNumberOfNodesByClass(_MARKUPS)):
+            node = self.scene.GetNthNodeByClass(i, _MARKUPS)
+            if node.GetAttribute(SKELETON) is not None:
+                self.show(node)
+
+    def _close_histories(self) -> None:
+        for history in self._histories.values():
+            history.close()
+        self._histories.clear()
