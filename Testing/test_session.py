@@ -21,6 +21,7 @@ from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.refinement.options import EstimateOptions
 from FetalPoseLib.resources import resource_path
 from FetalPoseLib.session import PoseSession, Settings, Signal
+from FetalPoseLib.session.user_library import Atlases, add_pose
 from FetalPoseLib.volume.grid import Volume
 from FetalPoseLib.worker.client import WorkerClient
 from FetalPoseLib.worker.protocol import EstimateRequest, decode_request
@@ -158,7 +159,7 @@ def test_cancel_ends_the_run_at_once_and_the_pose_stays_as_far_as_it_came(desk):
 def test_a_slot_that_cancels_ends_the_run(desk):
     desk.session.pose_shown.connect(lambda _: desk.session.cancel())
     desk.estimate()
-    assert [name for name, _ in desk.told] == ["pose_shown", "cancelled"]
+    assert [name for name, _ in desk.told] == ["pose_shown", "cancelled"] and desk.session.status.text == "Cancelled."
 
 
 def test_an_error_of_a_slot_ends_the_run_with_its_message(desk):
@@ -262,7 +263,20 @@ def test_no_ends_the_run_without_a_pose(desk):
 def test_yes_within_the_signal_goes_on(desk):
     desk.answer(points=rows_of_points(2 * desk.truth))
     desk.session.asks.connect(lambda _: desk.session.answer(True))
+    steps = []
+    desk.session.progressed.connect(lambda event: steps.append(event.progress.stage))
     assert desk.estimate() is not None and len(desk.of("asks")) == 1
+    assert steps == ["locate", "detect", "refine", "refine", "refine"]  # the pose that was asked about is shown, too
+
+
+def test_an_answer_without_a_question_changes_nothing(desk):
+    desk.answer(points=rows_of_points(2 * desk.truth))
+    desk.session.answer(True)
+    desk.session.estimate(desk.volume)
+    desk.session.answer(False)
+    desk.session.answer(True)
+    desk.wait(lambda: desk.session.question)
+    assert desk.session.running and not desk.of("pose_shown")
 
 
 def test_cancel_while_a_question_is_open_and_an_answer_that_comes_too_late(desk):
@@ -530,6 +544,17 @@ def test_the_persons_library_takes_whole_poses_without_their_place(desk, tmp_pat
     desk.session.set_visible(pose, "left_knee", False)
     with pytest.raises(FetalPoseError, match="Place left_knee first"):
         desk.session.add_to_library(pose)
+
+
+def test_atlases_are_read_again_only_where_the_persons_library_changed(desk, tmp_path):
+    atlases, path = Atlases(), tmp_path / "my-poses.npz"
+    bundled = atlases.with_own(path)
+    assert atlases.with_own(path) is bundled
+    add_pose(desk.estimate(), path)
+    own = atlases.with_own(path)
+    assert own.names == (*bundled.names, "own-1") and atlases.with_own(path) is own
+    path.write_bytes(b"not a library")
+    assert atlases.with_own(path) is None  # logged: a pose can be shown without them
 
 
 # the session and what is around it
