@@ -19,7 +19,7 @@ from FetalPoseLib.body.estimate import Estimate, Progress
 from FetalPoseLib.body.fetal_frame import FetalFrame
 from FetalPoseLib.body.plausibility import warnings_of
 from FetalPoseLib.body.pose_library import PoseLibrary
-from FetalPoseLib.detection.detector import Detector, TrainedNetwork, View
+from FetalPoseLib.detection.detector import INVERTED, Detector, TrainedNetwork, View
 from FetalPoseLib.detection.locate import mean_body
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.network.precision import PRECISIONS, has_bfloat16
@@ -172,7 +172,8 @@ class Estimator:
                 yield Progress("refine", step.iteration, steps, visible, confidence, f"Refinement {step.iteration}")
         points = view.visible(points, confidence)
         provenance = self._provenance(steps, refined=bool(iterations))
-        yield Estimate(points, confidence, unrefined, provenance, warnings_of(points, confidence))
+        warnings = [INVERTED] * view.inverted + warnings_of(points, confidence)
+        yield Estimate(points, confidence, unrefined, provenance, warnings)
 
     def _detect(self, volume: Volume, frame: FetalFrame | None, steps: int) -> Generator[Progress, None, View]:
         look = self.detector.look(volume, frame)

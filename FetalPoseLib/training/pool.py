@@ -16,6 +16,7 @@ import numpy as np
 
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.volume.grid import Grid, Volume, canonical_grid
+from FetalPoseLib.volume.intensity import picture_of
 from FetalPoseLib.volume.resampling import resample
 
 
@@ -44,10 +45,7 @@ def canonical_case(
 ) -> PoolCase:
     """Bring a volume of any spacing and direction to the isotropic canonical grid, as the estimator does."""
     grid = canonical_grid(volume, spacing)
-    image = resample(volume, grid).numpy()
-    if volume.array.dtype != np.uint8:  # other scales are stretched over 1..255, with 0 for "outside the sector"
-        low, high = np.percentile(image[image > 0], (0.5, 99.5)) if (image > 0).any() else (0.0, 1.0)
-        image = np.where(image > 0, 1 + 254 * (image - low) / max(high - low, 1e-9), 0)
+    image = resample(picture_of(volume), grid).numpy()
     return PoolCase(name, np.clip(np.round(image), 0, 255).astype(np.uint8), grid, np.asarray(landmarks, float), body)
 
 
