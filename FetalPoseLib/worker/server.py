@@ -165,9 +165,11 @@ class Server:
     ) -> None:
         options = attempt.options
         opened = self.open(number, options)
+        library, left_out = _with_own_atlases(opened.library, options.libraries)
+        warnings = [*warnings, *left_out]
         estimator = opened.with_options(
             refinement=refinement_named(options.refinement, k=options.k),
-            library=_with_own_atlases(opened.library, options.libraries),
+            library=library,
             spacing_mm=options.spacing_mm,
             checkpointing=attempt.checkpointing,
             name=Path(options.model).name,  # for the provenance, which shall not tell the user's folders
@@ -222,10 +224,11 @@ def _with_placed(step: Step, placed: Mapping[int, np.ndarray]) -> Step:
     return replace(step, points=points, confidence=confidence)
 
 
-def _with_own_atlases(bundled: PoseLibrary, paths: tuple[str, ...]) -> PoseLibrary:
-    """The bundled atlases and the user's own."""
+def _with_own_atlases(bundled: PoseLibrary, paths: tuple[str, ...]) -> tuple[PoseLibrary, list[str]]:
+    """The bundled atlases and the user's own, and a sentence for each of these that was left out."""
     own = [PoseLibrary.load(path) for path in paths]
     if not own:
-        return bundled
+        return bundled, []
     names = [name for library in (bundled, *own) for name in library.names]
-    return PoseLibrary(np.concatenate([library.poses for library in (bundled, *own)]), names)
+    poses = np.concatenate([library.poses for library in (bundled, *own)])
+    return PoseLibrary(poses, names), [sentence for library in own for sentence in library.left_out]
