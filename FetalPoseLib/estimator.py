@@ -22,6 +22,7 @@ from FetalPoseLib.body.pose_library import PoseLibrary
 from FetalPoseLib.detection.detector import INVERTED, Detector, TrainedNetwork, View
 from FetalPoseLib.detection.locate import mean_body
 from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.network.model_check import MODELS, check_networks
 from FetalPoseLib.network.precision import PRECISIONS, has_bfloat16
 from FetalPoseLib.network.weights import open_model
 from FetalPoseLib.refinement.consensus import Agreement, Consensus, further_look
@@ -76,8 +77,12 @@ class Estimator:
         self.library = PoseLibrary.load(resource_path("pose_library.npz")) if library is None else library
         networks = {
             name: TrainedNetwork.build(name, state, header, self.device, bfloat16)
-            for name, header in self.metadata["networks"].items()
+            for name, header in check_networks(state, self.metadata, model).items()
         }
+        if set(networks) not in MODELS:
+            raise FetalPoseError(
+                f"{model} has the networks {', '.join(networks)}. A model has locate, orient and detect, or whole only."
+            )
         template = mean_body(self.library.poses) if "locate" in networks else None
         self.detector = Detector(networks, self.device, template)
         self.refinement = _options(refinement)
@@ -91,7 +96,10 @@ class Estimator:
     def spacings_mm(self) -> list[float]:
         """All spacings that the model allows, the finest first."""
         own = self.metadata["networks"][self.detector.main.spec.task]["task"]["spacing_mm"]
-        return sorted({own, *self.metadata.get("spacings_mm", [])})
+        others = self.metadata.get("spacings_mm", [])
+        return sorted(
+            {own, *(mm for mm in others if isinstance(mm, int | float))} if isinstance(others, list) else {own}
+        )
 
     def with_options(
         self,

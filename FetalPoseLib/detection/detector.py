@@ -55,9 +55,13 @@ class TrainedNetwork:
     @classmethod
     def build(cls, name: str, state: dict, header: dict, device: torch.device, bfloat16: bool) -> TrainedNetwork:
         """One of a model's networks, from the part of the state whose keys begin with its name."""
-        net, spec, prefix = LandmarkNet.from_config(header["network"]), TaskSpec.from_header(header["task"]), f"{name}."
+        net, spec, prefix = (
+            LandmarkNet.from_config(header["network"]),
+            TaskSpec.from_header(header.get("task")),
+            f"{name}.",
+        )
         own = {key.removeprefix(prefix): value.float() for key, value in state.items() if key.startswith(prefix)}
-        net.load_state_dict(own)
+        net.load_state_dict(own, strict=False)  # `check_networks` has compared them
         set_normalisation(net, spec.normalisation)
         return cls(net.eval().to(device, memory_format=torch.channels_last_3d), spec, bfloat16)
 

@@ -22,7 +22,14 @@ def packed(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def unpacked(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The state with packed kernels as float32 again; one that was never packed comes back as it is."""
+    """The state with packed kernels as float32 again; one that was never packed comes back as it is.
+
+    ValueError if a scale has no tensor, or is none of one number an output row.
+    """
     scales = {key.removesuffix(SCALE): value for key, value in state.items() if key.endswith(SCALE)}
     plain = {key: value for key, value in state.items() if not key.endswith(SCALE)}
+    for key, scale in scales.items():
+        rows = (*plain[key].shape[:1], *(1 for _ in plain[key].shape[1:])) if key in plain else None
+        if rows is None or tuple(scale.shape) != rows:
+            raise ValueError(f"the scale of {key} has the shape {tuple(scale.shape)}, and the tensor needs {rows}")
     return plain | {key: plain[key].float() * scale for key, scale in scales.items()}
