@@ -12,6 +12,8 @@ from typing import BinaryIO
 
 from FetalPoseLib.errors import FetalPoseError
 
+TEMPORARY_PREFIX = ".fetalpose-"  # of files that are being written
+
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
@@ -45,7 +47,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
 def locked(path: str | Path, *, wait_s: float = 10.0, advice: str = "Try again later.") -> Iterator[None]:
     """Keep other programs that use this function away from `path` until the block ends; it need not exist.
 
-    The lock is the system's, on a file `.NAME.lock` beside `path`, which stays. It ends with the process at the latest.
+    The lock is the system's, on a file `.NAME.lock` beside `path`, or `.lock` in it where it is a folder. That file
+    stays; the lock ends with the process at the latest.
 
     Raises
     ------
@@ -53,7 +56,7 @@ def locked(path: str | Path, *, wait_s: float = 10.0, advice: str = "Try again l
         Another program has held the lock for ``wait_s`` seconds, or the lock cannot be made.
     """
     path = Path(path)
-    beside = path.with_name(f".{path.name}.lock")
+    beside = path / ".lock" if path.is_dir() else path.with_name(f".{path.name}.lock")
     try:
         file = open(beside, "a+b")  # noqa: SIM115 (closed below)
     except OSError as error:
@@ -124,7 +127,7 @@ def check_writable(path: str | Path, *suffixes: str) -> None:
 def _temporary_beside(path: Path) -> Path:
     """A new empty file in the folder of ``path``, with its suffixes and a name that nobody can foresee."""
     suffixes = "".join(path.suffixes[-2:])[-40:]
-    handle, name = tempfile.mkstemp(prefix=".fetalpose-", suffix=suffixes, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, suffix=suffixes, dir=path.parent)
     os.close(handle)
     mask = os.umask(0)
     os.umask(mask)

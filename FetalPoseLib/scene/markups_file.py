@@ -70,11 +70,11 @@ def problems_of(labels: Sequence[str]) -> str:
     return "; ".join(f"{what}: {listed(names)}" for what, names in found.items() if names)
 
 
-def read_landmarks(path: Path) -> Landmarks:
+def read_landmarks(path: Path, *, complete: bool = False) -> Landmarks:
     """The landmarks in a `.mrk.json` or `.fcsv` file.
 
-    Up to half of the landmarks may be absent, as those that cannot be seen. Another list in the file does not matter,
-    unless it holds landmarks, too.
+    Up to half of the landmarks may be absent, as those that cannot be seen, unless the list must be ``complete``.
+    Another list in the file does not matter, unless it holds landmarks, too.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def read_landmarks(path: Path) -> Landmarks:
         lists = [_list_of_fcsv(text)]
     else:
         lists = _lists_of_json(text, path)
-    return _the_pose(lists, path)
+    return _the_pose(lists, path, complete)
 
 
 def plain_markups(landmarks: Landmarks) -> str:
@@ -170,7 +170,7 @@ def _label(point: object) -> str:
     return label if isinstance(label, str) else ""
 
 
-def _the_pose(lists: list[tuple[list, dict]], path: Path) -> Landmarks:
+def _the_pose(lists: list[tuple[list, dict]], path: Path, complete: bool) -> Landmarks:
     known = set(load_skeleton().landmarks)
     counts = [len({landmark_name(_label(p)) for p in points[:MOST_POINTS]} & known) for points, _ in lists]
     best = max(counts)
@@ -181,7 +181,7 @@ def _the_pose(lists: list[tuple[list, dict]], path: Path) -> Landmarks:
     points, rest = lists[counts.index(best)]
     problems = problems_of([_label(point) for point in points])
     others = len(points) - best  # not a landmark, or a landmark's second point
-    if others or 2 * best < len(known):
+    if others or best < len(known) * (1 if complete else 0.5):
         raise FetalPoseError(f"{path}: The markups are not a fetal pose ({problems}). Rename their points.")
     system = SYSTEMS.get(str(rest.get("coordinateSystem", "LPS")).strip().upper())
     if system is None:

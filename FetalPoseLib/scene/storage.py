@@ -42,8 +42,10 @@ def _is_whole(path: Path, points: int) -> bool:
         return False
 
 
-def load_pose(scene, path: str | Path):
+def load_pose(scene, path: str | Path, *, complete: bool = False):
     """Read a pose, ours or anyone's with the landmarks' names, into a new markups node.
+
+    A landmark that the file does not name is not visible, or an error where the list must be ``complete``.
 
     Raises
     ------
@@ -51,7 +53,7 @@ def load_pose(scene, path: str | Path):
         As `markups_file.read_landmarks`; the scene is left as it was.
     """
     path = Path(path)
-    landmarks = read_landmarks(path)
+    landmarks = read_landmarks(path, complete=complete)
     before = {scene.GetNthNode(i).GetID() for i in range(scene.GetNumberOfNodes())}
     try:
         name = _name_of(path)
