@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -12,12 +13,14 @@ from typing import BinaryIO
 
 from FetalPoseLib.errors import FetalPoseError
 
-TEMPORARY_PREFIX = ".fetalpose-"  # of files that are being written
+TEMPORARY_PREFIX = ".fetalpose-"  # of files and folders that are being written
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path`, with its suffixes; takes the place of `path` only if the block succeeds.
+    """A temporary path near `path`, with its suffixes; takes the place of `path` only if the block succeeds.
+
+    It lies in a new folder of its own beside `path`: some writers make and delete folders where they write.
 
     Raises
     ------
@@ -32,13 +35,14 @@ def replacing(path: str | Path) -> Iterator[Path]:
     check_writable(path)
     target = Path(os.path.realpath(path))  # a link stays a link
     try:
-        temporary = _temporary_beside(target)
+        folder = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=target.parent))
         try:
+            temporary = _temporary_in(folder, target)
             yield temporary
             _check_stored(temporary)
             os.replace(temporary, target)
         finally:
-            temporary.unlink(missing_ok=True)
+            shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
         raise _cannot_write(path, error) from error
 
@@ -112,22 +116,28 @@ def check_writable(path: str | Path, *suffixes: str) -> None:
         The suffix is another, the folder does not exist or cannot be written, or `path` is a folder.
     """
     path = Path(path)
+    try:
+        _check_writable(path, suffixes)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _check_writable(path: Path, suffixes: tuple[str, ...]) -> None:
     if suffixes and not path.name.lower().endswith(suffixes):
         raise FetalPoseError(f"The output {path} must end in {' or '.join(suffixes)}.")
     if not path.parent.is_dir():
         raise FetalPoseError(f"The output folder {path.parent} does not exist. Create it, or choose another.")
     if path.is_dir():
         raise FetalPoseError(f"The output {path} is a folder. Add a file name.")
-    try:
-        _temporary_beside(Path(os.path.realpath(path))).unlink()
-    except OSError as error:
-        raise _cannot_write(path, error) from error
+    target = Path(os.path.realpath(path))
+    target.exists()  # OSError for a name that is too long
+    _temporary_in(target.parent, target).unlink()
 
 
-def _temporary_beside(path: Path) -> Path:
-    """A new empty file in the folder of ``path``, with its suffixes and a name that nobody can foresee."""
+def _temporary_in(folder: Path, path: Path) -> Path:
+    """A new empty file in ``folder`` with the suffixes and rights of ``path``, and a name that nobody can foresee."""
     suffixes = "".join(path.suffixes[-2:])[-40:]
-    handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, suffix=suffixes, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, suffix=suffixes, dir=folder)
     os.close(handle)
     mask = os.umask(0)
     os.umask(mask)

@@ -6,7 +6,6 @@ The logic takes nodes and gives nodes. It touches MRML on the main thread only: 
 import json
 import logging
 import os
-import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -33,6 +32,7 @@ from FetalPoseLib.refinement.options import REFINEMENTS, EstimateOptions
 from FetalPoseLib.resources import resource_path
 from FetalPoseLib.volume.grid import Volume
 from FetalPoseLib.worker.client import WorkerClient
+from FetalPoseLib.worker.process import slicer_python
 from FetalPoseLib.worker.protocol import Cancelled, Devices, Done, Failed, ProgressEvent
 from FetalPoseModuleLib.history import History, put, snapshot
 
@@ -559,7 +559,7 @@ def estimateOptions(settings, machine: Machine) -> EstimateOptions:
 
 def pythonExecutable() -> str:
     """The Python that has Slicer's packages: PythonSlicer within Slicer."""
-    return shutil.which("PythonSlicer") or sys.executable
+    return slicer_python(getattr(slicer.app, "slicerHome", "") or "")
 
 
 def workerEnvironment() -> dict[str, str]:

@@ -21,7 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from FetalPoseLib.cli.options import ESTIMATE_ARGUMENTS, take_defaults
-from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.errors import FetalPoseError, printable
 from FetalPoseLib.files import check_writable, replacing
 from FetalPoseLib.refinement.options import EstimateOptions
 from FetalPoseLib.resources import resource_path
@@ -120,7 +120,7 @@ def estimate(
     doubtful = doubts(result.points, result.confidence, PoseLibrary.load(resource_path("pose_library.npz")))
     warnings = [*result.warnings, *(doubt.sentence for doubt in open_questions), *(doubt.reason for doubt in doubtful)]
     for warning in warnings:
-        print(f"fetalpose: warning: {' '.join(warning.split())}", file=sys.stderr)
+        print(f"fetalpose: warning: {printable(' '.join(warning.split()))}", file=sys.stderr)
     if not np.isfinite(result.points).any():
         raise FetalPoseError(f"No fetus was found in {source}; nothing was written. Choose another volume.")
     if not holds_fetus(result.confidence) and not force:
@@ -161,7 +161,7 @@ def _by_worker(client: WorkerClient, args, volume, show):
                 return event.estimate
             if isinstance(event, Failed):
                 if event.details:
-                    print(event.details.strip(), file=sys.stderr)
+                    print(printable(event.details.strip()), file=sys.stderr)
                 raise FetalPoseError(event.message)
             if isinstance(event, ProgressEvent):
                 show(event.progress)
