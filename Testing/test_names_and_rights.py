@@ -46,8 +46,9 @@ def run(*arguments, before=(), **options):
 def test_a_name_that_is_too_long_is_one_line(tmp_path, monkeypatch, capsys, arguments):
     monkeypatch.chdir(tmp_path)
     assert main([str(argument) for argument in arguments]) == 1
-    error = capsys.readouterr().err.split("\r")[-1]  # after the bar
-    assert error.startswith("fetalpose: error: ") and error.count("\n") == 1
+    error = capsys.readouterr().err
+    error = error[error.index("fetalpose: ") :]  # after the bar
+    assert error.startswith("fetalpose: error: ") and error.strip().count("\n") == 0
     assert not any(path.is_file() for path in tmp_path.rglob("*"))
 
 

@@ -7,10 +7,8 @@ import pytest
 import torch
 
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.network import manifest as manifest_module
 from FetalPoseLib.network import weights
-from FetalPoseLib.network.manifest import load_manifest
-from FetalPoseLib.network.weights import open_model, save_model
+from FetalPoseLib.network.weights import load_manifest, open_model, save_model
 
 STATE = {"conv.weight": torch.arange(24.0).reshape(2, 3, 4), "bn.count": torch.tensor(7)}
 METADATA = {"kind": "single-pass", "config": {"width": 16, "levels": 4}, "spacing_mm": 1.25, "sigma": 2}
@@ -25,8 +23,7 @@ def bundle(tmp_path, monkeypatch):
         "later": {"file": None, "sha256": None, "kind": "fetal-frame"},
     }
     (tmp_path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-    for module in (weights, manifest_module):
-        monkeypatch.setattr(module, "resource_path", lambda _, name: tmp_path / name)
+    monkeypatch.setattr(weights, "resource_path", lambda _, name: tmp_path / name)
     return tmp_path
 
 

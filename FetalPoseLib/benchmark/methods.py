@@ -28,7 +28,7 @@ from FetalPoseLib.benchmark.tables import Run, landmark_table, overall, paired, 
 from FetalPoseLib.body.measurements import segment_lengths
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.network.manifest import load_manifest
+from FetalPoseLib.network.weights import load_manifest
 from FetalPoseLib.simulation.fingerprint import FROZEN
 
 SPLITS = ("test", "shifted")

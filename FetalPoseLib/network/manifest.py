@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from FetalPoseLib.errors import FetalPoseError, listed
 from FetalPoseLib.resources import resource_path
 
 
-def load_manifest() -> dict[str, dict]:
+def read_manifest(path: Path) -> dict[str, dict]:
     """The bundled models by name, each with file and sha256 (null until trained), kind, spacing_mm, description, ..."""
-    path = resource_path("models", "manifest.json")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
@@ -25,7 +25,7 @@ def bundled_name(name: str) -> str:
     FetalPoseError
         No bundled model has this name, as where it is the path of a file.
     """
-    manifest = load_manifest()
+    manifest = read_manifest(resource_path("models", "manifest.json"))
     if name not in manifest:
         raise FetalPoseError(
             f"The scene asks for the model {listed([name])}, which is not bundled. "

@@ -14,11 +14,16 @@ from safetensors.torch import load, save
 
 from FetalPoseLib.errors import FetalPoseError, listed
 from FetalPoseLib.files import replacing
-from FetalPoseLib.network.manifest import load_manifest
+from FetalPoseLib.network.manifest import read_manifest
 from FetalPoseLib.network.quantisation import unpacked
 from FetalPoseLib.resources import resource_path
 
 MOST_BYTES = 2**30  # a bundled model has some 10 MB
+
+
+def load_manifest() -> dict[str, dict]:
+    """The bundled models, see `read_manifest`."""
+    return read_manifest(resource_path("models", "manifest.json"))
 
 
 def open_model(name_or_path: str | Path) -> tuple[dict[str, torch.Tensor], dict]:
