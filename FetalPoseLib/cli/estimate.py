@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from FetalPoseLib.cli.options import ESTIMATE_ARGUMENTS, take_defaults
+from FetalPoseLib.cli.options import ESTIMATE_ARGUMENTS, count, positive, take_defaults
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import check_writable, replacing
 from FetalPoseLib.refinement.options import EstimateOptions
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="POSE.mrk.json", type=Path, required=True, help="where the pose goes")
     parser.add_argument("--table", metavar="LENGTHS.csv", type=Path, help="write the 15 lengths as a table, too")
     parser.add_argument("--picture", metavar="POSE.png", type=Path, help="draw the pose over its volume, too")
-    parser.add_argument("--frame", metavar="N", type=_positive, help="which of the volumes over time that a file holds")
+    parser.add_argument("--frame", metavar="N", type=positive, help="which of the volumes over time that a file holds")
     parser.add_argument(
         "--mirrored",
         action="store_true",
@@ -55,7 +55,7 @@ def add_estimator_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--iterations",
-        type=_count,
+        type=count,
         metavar="N",
         help="steps of refinement at most (default %(default)s; 0 for the bare detection); consensus takes one "
         "further look at most",
@@ -104,18 +104,13 @@ def estimate(
     mrml.silence_log()
     scene = mrml.new_scene()
     with WorkerClient() as client:
-        if args.estimator_factory is None:
-            client.warm_up(_options(args))  # the process starts while the volume is read
+        client.warm_up(_options(args))  # the process starts while the volume is read
         node = mrml.read_volume(scene, source, frame=frame)
         shown = mrml.volume_from_node(node)
         mirror = mirror_matrix(shown) if mirrored else np.eye(4)
         volume = Volume(shown.array, mirror @ shown.ijk_to_ras)
         with tqdm(total=3 + args.iterations, desc="open", unit="step", file=sys.stderr, leave=False) as bar:
-            if args.estimator_factory is None:
-                result = _by_worker(client, args, volume, partial(_show, bar))
-            else:
-                estimator = args.estimator_factory(model=args.model, device=args.device, refinement=args.refinement)
-                result = estimator.estimate(volume, iterations=args.iterations, progress=partial(_show, bar))
+            result = _by_worker(client, args, volume, partial(_show, bar))
     open_questions = mrml.doubts_of(node)
     doubtful = doubts(result.points, result.confidence, PoseLibrary.load(resource_path("pose_library.npz")))
     warnings = [*result.warnings, *(doubt.sentence for doubt in open_questions), *(doubt.reason for doubt in doubtful)]
@@ -178,15 +173,3 @@ def _show(bar, progress) -> None:
 
 def _options(args) -> EstimateOptions:
     return EstimateOptions(model=args.model, device=args.device, refinement=args.refinement, iterations=args.iterations)
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not the number of a frame: give 1, 2, ...")
-    return int(text)
-
-
-def _count(text: str) -> int:
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"'{text}' is not a count: give 0, 1, 2, ...")
-    return int(text)

@@ -1,4 +1,4 @@
-"""The defaults of a command's arguments are those of its options: they are typed there, once."""
+"""What the commands' arguments share: counts, and the defaults, which are those of the options and are typed there."""
 
 import argparse
 from dataclasses import MISSING, fields
@@ -15,3 +15,19 @@ def take_defaults(parser: argparse.ArgumentParser, options: type, names: tuple[s
     known = {action.dest for action in parser._actions} - appended
     chosen = [field for field in fields(options) if field.name in known and (names is None or field.name in names)]
     parser.set_defaults(**{field.name: field.default for field in chosen if field.default is not MISSING})
+
+
+def positive(text: str) -> int:
+    """The type of an argument that is 1, 2, ...: a count of at least one, or a number that counts from 1."""
+    return _whole(text, least=1)
+
+
+def count(text: str) -> int:
+    """The type of an argument that is 0, 1, 2, ..."""
+    return _whole(text, least=0)
+
+
+def _whole(text: str, *, least: int) -> int:
+    if not (text.isascii() and text.isdigit()) or int(text) < least:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a count: give {least}, {least + 1}, ...")
+    return int(text)
