@@ -101,6 +101,16 @@ def test_no_frame_starts_outside_the_volume():
         assert (sacrum > -0.21 * frame.size).all() and (sacrum < 40 + 0.21 * frame.size).all()
 
 
+def test_no_more_rounds_than_asked_for():
+    points = [
+        [Start("middle", np.full(3, 40.0))],
+        [Start("head", np.array([40.0, 40, 57]))],
+        [Start("head", TRUTH.origin)],
+    ]
+    for count in (1, 2, 3):
+        assert len(rounds_of_frames(points, GRID, SearchOptions(rounds=count))) == count
+
+
 def test_the_middle_of_what_is_bright():
     image = torch.zeros(20, 20, 20)
     image[5:15, 5:15, 5:15] = 0.1

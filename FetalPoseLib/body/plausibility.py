@@ -17,7 +17,7 @@ from FetalPoseLib.body.measurements import segment_lengths
 from FetalPoseLib.body.skeleton import load_skeleton
 
 LANDMARK_CHECK_CONFIDENCE = 0.35  # below which a landmark should be checked
-FETUS_CONFIDENCE = 0.35  # mean confidence from which the volume counts as holding a fetus; noise reaches 0.3
+FETUS_CONFIDENCE = 0.39  # mean confidence from which the volume counts as holding a fetus; others reach 0.38
 POSE_CHECK_CONFIDENCE = 0.55  # mean confidence below which the whole pose should be checked
 TOO_FAR = 4.0  # standard deviations of a length: of the library's bodies, and of placing its ends
 PLACING_MM = 1.2  # how exactly two ends are placed, in their distance

@@ -37,6 +37,7 @@ class SearchOptions:
     directions : directions of the body axis from each start, spread evenly over the sphere
     size_mm : size of the body unit, in mm, that every start is tried with
     more_sizes_mm : sizes that the middle and the highest peaks are tried with, too, for small and for large bodies
+    rounds : rounds of starts at the most: the middle, the highest peaks, other sizes, the next peaks
     peaks : highest peaks of the head, and of the sacrum, in *locate*'s heatmaps that looks start from
     room : distance, in body units, that head and sacrum may lie outside the volume
     closer : distinct readings that *orient* looks at again after each round, in their own frames, at the most
@@ -51,6 +52,7 @@ class SearchOptions:
     directions: int = 20
     size_mm: float = 24.0
     more_sizes_mm: tuple[float, ...] = (15.0, 36.0)
+    rounds: int = 2
     peaks: int = 2
     room: float = 0.2
     closer: int = 6
@@ -147,7 +149,7 @@ def rounds_of_frames(starts: list[list[Start]], volume: Grid, options: SearchOpt
             for number, direction in enumerate(directions)
         ]
         rounds.append([frame for frame in frames if _within(frame, volume, options.room)])
-    return [frames for frames in rounds if frames]
+    return [frames for frames in rounds if frames][: options.rounds]
 
 
 def _within(frame: FetalFrame, volume: Grid, room: float) -> bool:
