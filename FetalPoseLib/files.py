@@ -12,7 +12,7 @@ from FetalPoseLib.errors import FetalPoseError
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path`, with its suffixes; takes the place of `path` only if the block succeeds.
+    """A path of the same name in a new private folder beside `path`; takes its place only if the block succeeds.
 
     Raises
     ------
@@ -27,13 +27,13 @@ def replacing(path: str | Path) -> Iterator[Path]:
     check_writable(path)
     target = Path(os.path.realpath(path))  # a link stays a link
     try:
-        temporary = _temporary_beside(target)
-        try:
+        with _private_folder(target.parent) as folder:
+            temporary = folder / target.name
             yield temporary
             _check_stored(temporary)
+            if target.exists():
+                temporary.chmod(target.stat().st_mode & 0o777)
             os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise _cannot_write(path, error) from error
 
@@ -49,25 +49,22 @@ def check_writable(path: str | Path, *suffixes: str) -> None:
     path = Path(path)
     if suffixes and not path.name.lower().endswith(suffixes):
         raise FetalPoseError(f"The output {path} must end in {' or '.join(suffixes)}.")
-    if not path.parent.is_dir():
-        raise FetalPoseError(f"The output folder {path.parent} does not exist. Create it, or choose another.")
-    if path.is_dir():
-        raise FetalPoseError(f"The output {path} is a folder. Add a file name.")
     try:
-        _temporary_beside(Path(os.path.realpath(path))).unlink()
+        if not path.parent.is_dir():
+            raise FetalPoseError(f"The output folder {path.parent} does not exist. Create it, or choose another.")
+        if path.is_dir():
+            raise FetalPoseError(f"The output {path} is a folder. Add a file name.")
+        with _private_folder(Path(os.path.realpath(path)).parent):
+            pass
     except OSError as error:
         raise _cannot_write(path, error) from error
 
 
-def _temporary_beside(path: Path) -> Path:
-    """A new empty file in the folder of ``path``, with its suffixes and a name that nobody can foresee."""
-    suffixes = "".join(path.suffixes[-2:])[-40:]
-    handle, name = tempfile.mkstemp(prefix=".fetalpose-", suffix=suffixes, dir=path.parent)
-    os.close(handle)
-    mask = os.umask(0)
-    os.umask(mask)
-    os.chmod(name, path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~mask)
-    return Path(name)
+@contextmanager
+def _private_folder(parent: Path) -> Iterator[Path]:
+    """A new folder that only its owner can enter, with a name that nobody can foresee; deleted at the end."""
+    with tempfile.TemporaryDirectory(prefix=".fetalpose-", dir=parent) as folder:
+        yield Path(folder)
 
 
 def _check_stored(path: Path) -> None:

@@ -635,7 +635,7 @@ def test_a_method_goes_on_from_the_model_and_is_a_model_itself(data, tmp_path, c
         (["--model", "r4", "--library", "own.npz"], "--library takes the poses from --data"),
         (["--model", "r4", "--export"], "'whole' cannot be exported"),
         (["--model", "r5"], "invalid choice: 'r5'"),
-        (["--model", "r4", "--steps", "0"], "'0' is not a positive whole number"),
+        (["--model", "r4", "--steps", "0"], "'0' is not a count: give 1, 2, ..."),
     ],
 )
 def test_bad_options_end_in_one_line(tmp_path, capsys, options, message):

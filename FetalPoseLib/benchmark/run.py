@@ -8,6 +8,7 @@ from pathlib import Path
 
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.refinement.options import EstimateOptions
+from FetalPoseLib.simulation import DEFAULT_SPACING_MM
 
 WHAT = ("pictures", "methods", "accuracy", "refinement", "memory", "speed", "simulator")
 SPLITS = ("validation", "test", "shifted")
@@ -21,7 +22,7 @@ class BenchmarkOptions:
     estimate: EstimateOptions = EstimateOptions()  #: model, device, refinement and iterations that are measured
     split: Sequence[str] = ("validation",)  #: accuracy: which subjects, of `SPLITS`
     subjects: int | None = None  #: only the first so many of each split; None: all
-    spacing: float = 0.5  #: of the volumes, mm
+    spacing: float = DEFAULT_SPACING_MM  #: of the volumes, mm
     fresh: bool = False  #: measure again what was measured before
     weights: Path = Path("runs")  #: methods: folder of the rivals' weights
     vary: Sequence[str] | None = None  #: refinement: NAME=A,B, an option and its values; None: `choices.AXES`
@@ -36,8 +37,10 @@ def run(what: str, options: BenchmarkOptions) -> None:
     Raises
     ------
     FetalPoseError
-        The spacing cannot be simulated, or what one of the measurements raises.
+        There is no such measurement, the spacing cannot be simulated, or what one of the measurements raises.
     """
+    if what not in (*WHAT, "all"):
+        raise FetalPoseError(f"There is no measurement '{what}'. Choose one of {', '.join(WHAT)}, or all.")
     if not 0.3 <= options.spacing <= 5:
         raise FetalPoseError(f"A spacing of {options.spacing:g} mm cannot be simulated. Choose 0.3 to 5 mm.")
     import torch
@@ -119,13 +122,8 @@ def _speed(options: BenchmarkOptions) -> None:
     from FetalPoseLib.benchmark.cases import open_case
     from FetalPoseLib.benchmark.report import markdown
 
-    settings = {
-        "device": options.estimate.device,
-        "iterations": options.estimate.iterations,
-        "threads": options.threads,
-    }
     case = open_case("validation", 0, spacing=options.spacing)
-    print(markdown(speed.measure(case, options.output, model=options.estimate.model, **settings)))
+    print(markdown(speed.measure(case, options.output, options.estimate, threads=options.threads)))
 
 
 def _simulator(options: BenchmarkOptions) -> None:

@@ -29,8 +29,7 @@ class TaskSpec:
         known = {name: header[name] for name in cls.__dataclass_fields__ if name in header}
         try:
             spec = cls(**known)
-            boxed = spec.lower is None or (len(spec.lower) == len(spec.upper) == 3 and spec.voxels_per_size > 0)
-            usable = boxed and spec.spacing_mm > 0 and spec.sigma > 0
+            usable = spec._has_usable_box() and spec.spacing_mm > 0 and spec.sigma > 0
         except TypeError as error:
             raise FetalPoseError(f"The weights' header does not describe a task: {error}. Export them again.") from None
         if not usable:
@@ -38,5 +37,13 @@ class TaskSpec:
         return spec
 
     def box(self, frame: FetalFrame) -> Grid:
-        """The grid that the network is shown of a fetus in this frame."""
+        """The grid that the network is shown of a fetus in this frame; ValueError if it is shown whole volumes."""
+        if self.lower is None or self.upper is None or self.voxels_per_size is None:
+            raise ValueError(f"the network of the task '{self.task}' is shown whole volumes")
         return grid_in_frame(frame, self.lower, self.upper, self.voxels_per_size)
+
+    def _has_usable_box(self) -> bool:
+        if self.lower is None:
+            return True
+        upper, voxels = self.upper or (), self.voxels_per_size or 0
+        return len(self.lower) == len(upper) == 3 and voxels > 0

@@ -87,7 +87,7 @@ def _read(items: KretzItems, frame: int | None, mirrored: bool) -> Reading:
     doubts = [Doubt("sides", "mirrored" if mirrored else "as SlicerHeart reads it")]
     if tags.FAN_ANGLES in items or tags.BEAM_ANGLES in items:
         grid, off_degrees = _probe_grid(items, sizes, mirrored)
-        volume = ProbeVolume(array, grid)
+        volume: ProbeVolume | Volume = ProbeVolume(array, grid)
         if off_degrees > np.degrees(np.ptp(grid.theta)) / (len(grid.theta) - 1):  # more than one beam
             doubts.append(Doubt("middle", f"{off_degrees:.3g}"))
     else:
@@ -104,7 +104,7 @@ def _read(items: KretzItems, frame: int | None, mirrored: bool) -> Reading:
 
 def _sizes(items: KretzItems) -> tuple[int, int, int]:
     """Samples along a beam, beams, fans: (I, J, K)."""
-    sizes = tuple(items.count(tag, "size") for tag in (tags.SIZE_I, tags.SIZE_J, tags.SIZE_K))
+    sizes = items.count(tags.SIZE_I, "size"), items.count(tags.SIZE_J, "size"), items.count(tags.SIZE_K, "size")
     if min(sizes) < 2:
         raise FetalPoseError(f"Its {_times(sizes)} voxels are no volume. Choose a 3D volume.")
     if np.prod([float(size) for size in sizes]) > MAX_VOXELS:
