@@ -48,11 +48,12 @@ server.main()
 """
 #: The command line with `fake_worker` as the network's process, its plan as the first argument.
 WITH_FAKE_WORKER = """
-import json, sys
+import json, signal, sys
 from functools import partial
 import fake_worker
 from FetalPoseLib.cli import estimate, main
 from FetalPoseLib.worker.client import WorkerClient
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell begins with it ignored
 plan = json.loads(sys.argv.pop(1))
 estimate.WorkerClient = partial(WorkerClient, command=fake_worker.command(plan))
 sys.exit(main())

@@ -17,7 +17,6 @@ from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.cli import main
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.estimator import Estimator
-from FetalPoseLib.network.quantisation import packed, unpacked
 from FetalPoseLib.network.unet import LandmarkNet
 from FetalPoseLib.network.weights import open_model
 from FetalPoseLib.resources import resource_path
@@ -378,17 +377,6 @@ def test_an_untrained_pass_cannot_be_exported(tmp_path):
     with pytest.raises(FetalPoseError, match="'whole' cannot be exported.*Train it"):
         export_model({"whole": tmp_path}, tmp_path / "model.safetensors")
     assert not list(tmp_path.iterdir())
-
-
-def test_packed_weights_come_back_to_half_a_step():
-    state = LandmarkNet(width=4, levels=2).state_dict()
-    small = packed(state)
-    assert all(value.dtype == torch.int8 for key, value in small.items() if value.ndim > 1 and "scale" not in key)
-    restored = unpacked(small)
-    assert restored.keys() == state.keys() and unpacked(state).keys() == state.keys()
-    for key, value in state.items():
-        step = value.abs().max() / 127 if value.ndim > 1 else 0
-        assert (restored[key] - value).abs().max() <= step / 2 + 1e-7
 
 
 # --- folders of volumes

@@ -124,8 +124,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--curves", metavar="CURVES.png", type=Path, help="also draw loss and error over the steps")
     add(
         "--precision",
-        choices=("float16", "int8"),
-        help="of the weights in the file: float16 (default), or int8 for half the size",
+        choices=("float16", "int8", "int4"),
+        help="of the weights in the file: float16 (default), int8 for half the size, int4 for a quarter",
     )
     add(
         "--library",
