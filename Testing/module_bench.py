@@ -24,13 +24,14 @@ SKELETON = load_skeleton()
 
 
 class Dialogs:
-    """Answers at once, and keeps what was asked."""
+    """Answers at once, or after `watch`, which may let time pass as an open window does; keeps what was asked."""
 
     def __init__(self):
-        self.answer, self.path, self.asked = True, "", []
+        self.answer, self.path, self.asked, self.watch = True, "", [], lambda: None
 
     def confirm(self, question):
         self.asked.append(question)
+        self.watch()
         return self.answer
 
     def openFile(self, title, types):

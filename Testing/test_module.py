@@ -169,6 +169,16 @@ def test_fetus_outside_10_to_14_weeks_asks_before_it_answers(bench):
     assert len(bench.dialogs.asked) == 2
 
 
+def test_process_that_dies_while_the_question_is_on_screen_ends_the_run(bench):
+    bench.volume()
+    bench.answer(mode="crash", points=(2 * bench.truth).tolist())
+    bench.dialogs.watch = lambda: bench.wait(lambda: not bench.session.running)  # the window's own event loop
+    bench.estimate()
+    assert "exit code 3" in bench.status and len(bench.dialogs.asked) == 1  # before anyone has answered
+    bench.pause(0.1)
+    assert "exit code 3" in bench.status and bench.pose is None and bench.ui.estimateButton.enabled
+
+
 def test_first_click_asks_before_it_installs(bench):
     bench.volume()
     bench.installer.lacking = ["torch", "safetensors"]

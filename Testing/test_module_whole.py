@@ -1,6 +1,7 @@
 """The module with the real process and the sample volume; what of Slicer and Qt it uses; that its parts agree."""
 
 import ast
+import inspect
 import re
 import sys
 import types
@@ -134,8 +135,27 @@ def test_every_visible_text_goes_through_translation():
                 assert not isinstance(node.args[0], ast.Constant), f"{path}:{node.lineno}"
 
 
-def test_cmake_installs_every_file_of_the_module():
+@pytest.mark.parametrize("part", ["Logic", "Installer", "Dialogs"])
+def test_parts_of_the_panel_and_their_stand_ins_are_what_the_protocol_says(slicer_app, part):
+    import module_bench
+
+    from FetalPoseModuleLib import dialogs, installer, logic, protocols
+
+    protocol = getattr(protocols, f"{part}Protocol")
+    real = {"Logic": logic.FetalPoseLogic, "Installer": installer.Installer, "Dialogs": dialogs.Dialogs}[part]
+    methods = {name: method for name, method in vars(protocol).items() if inspect.isfunction(method)}
+    methods = {name: method for name, method in methods.items() if not name.startswith("_")}
+    assert methods
+    for taker in {real, getattr(module_bench, part, real)}:
+        for name, method in methods.items():
+            wanted, found = (inspect.signature(function).parameters for function in (method, getattr(taker, name)))
+            assert [(p.name, p.kind) for p in found.values()] == [(p.name, p.kind) for p in wanted.values()], name
+
+
+def test_cmake_installs_every_file_of_the_module_and_no_other():
     listed = (ROOT / "FetalPose/CMakeLists.txt").read_text().replace("${MODULE_NAME}", "FetalPose")
+    for name in re.findall(r"\S+\.(?:py|ui|png)\b", listed):
+        assert (ROOT / "FetalPose" / name).is_file(), name
     for path in SOURCES:
         assert str(path.relative_to(ROOT / "FetalPose")) in listed
     for path in (ROOT / "FetalPose/Resources").rglob("*.*"):

@@ -1,5 +1,6 @@
 """The module's panel: binds the widgets to the parameter node, and shows what the session tells."""
 
+import qt
 import slicer
 import vtk
 from slicer.i18n import tr as _
@@ -176,7 +177,17 @@ class FetalPoseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         parameters.pose = shown.pose
 
     def _onQuestion(self, question: Question) -> None:
-        self.session.answer(self.dialogs.confirm(question.text))
+        """Ask soon: a timer does not fire within its own slot, and the session must be polled while the window is open.
+
+        The run may end meanwhile.
+        """
+        qt.QTimer.singleShot(0, lambda: self._ask(question))
+
+    def _ask(self, question: Question) -> None:
+        if self.session.question is question:
+            yes = self.dialogs.confirm(question.text)
+            if self.session.question is question:
+                self.session.answer(yes)
 
     def _onEnded(self, _result) -> None:
         self.updateButtons()
