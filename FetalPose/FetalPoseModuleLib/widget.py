@@ -14,7 +14,7 @@ from FetalPoseModuleLib.dialogs import Dialogs
 from FetalPoseModuleLib.installer import Installer
 from FetalPoseModuleLib.logic import FetalPoseLogic
 from FetalPoseModuleLib.machine import Machine, MachinePanel
-from FetalPoseModuleLib.parameters import settingsOf
+from FetalPoseModuleLib.parameters import FetalPoseParameterNode, settingsOf
 from FetalPoseModuleLib.posepanel import PosePanel
 from FetalPoseModuleLib.protocols import DialogsProtocol, InstallerProtocol, LogicProtocol
 from FetalPoseModuleLib.statusline import StatusLine
@@ -45,7 +45,7 @@ class FetalPoseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self.logic, self.installer, self.dialogs = logic, installer, dialogs
-        self.parameters = None  # FetalPoseParameterNode while the module is open
+        self.parameters: FetalPoseParameterNode | None = None  # while the module is open
         self._bindings = None
 
     def setup(self) -> None:
@@ -64,19 +64,16 @@ class FetalPoseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.machinePanel = MachinePanel(self.ui)
         self.actions = Actions(self)
 
-        for signal, slot in (
-            (self.session.status_changed, self.statusLine.show),
-            (self.session.pose_shown, self._onPoseShown),
-            (self.session.finished, self._onEnded),
-            (self.session.failed, self._onEnded),
-            (self.session.cancelled, self._onEnded),
-            (self.session.devices_known, self.machinePanel.showDevices),
-            (self.session.asks, self._onQuestion),
-            (self.session.corrected, self.updateButtons),
-            (self.posePanel.landmarkSelected, self.updateButtons),
-            (self.machinePanel.changed, self._updateSettings),
-        ):
-            signal.connect(slot)
+        self.session.status_changed.connect(self.statusLine.show)
+        self.session.pose_shown.connect(self._onPoseShown)
+        self.session.finished.connect(self._onEnded)
+        self.session.failed.connect(self._onEnded)
+        self.session.cancelled.connect(self._onEnded)
+        self.session.devices_known.connect(self.machinePanel.showDevices)
+        self.session.asks.connect(self._onQuestion)
+        self.session.corrected.connect(self.updateButtons)
+        self.posePanel.landmarkSelected.connect(self.updateButtons)
+        self.machinePanel.changed.connect(self._updateSettings)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self._onSceneEnd)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self._onSceneEnd)
