@@ -1,0 +1,32 @@
+"""DICOM images whose compression pydicom does not know, decoded by ITK."""
+
+from pathlib import Path
+
+import numpy as np
+import slicer
+from vtk.util.numpy_support import vtk_to_numpy
+
+
+def decode_dicom(path: Path) -> np.ndarray | None:
+    """The pixels (frames, rows, columns, samples) of one DICOM file; None if ITK cannot read it.
+
+    Only the pixels are taken: where they lie, `reading` knows from the header.
+    """
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:  # ITK takes UTF-8 only
+        return None
+    for reader in (
+        slicer.vtkITKArchetypeImageSeriesScalarReader(),
+        slicer.vtkITKArchetypeImageSeriesVectorReaderSeries(),
+    ):
+        reader.SetArchetype(str(path))
+        reader.SetSingleFile(1)
+        reader.SetOutputScalarTypeToNative()
+        reader.SetDesiredCoordinateOrientationToNative()
+        reader.Update()
+        image = reader.GetOutput()
+        if not reader.GetErrorCode() and image is not None and image.GetNumberOfPoints():
+            columns, rows, frames = image.GetDimensions()
+            return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(frames, rows, columns, -1).copy()
+    return None
