@@ -72,12 +72,16 @@ def _plain(file: DicomFile, data: Any, shape: tuple[int, int, int, int], size: i
 
 
 def _decoded(file: DicomFile, data: Any, shape: tuple[int, int, int, int], decode: Decoder | None) -> np.ndarray:
+    array = None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            array = data.pixel_array
-    except Exception:  # no decoder, or damaged: pydicom and its decoders have many kinds of exceptions
-        array = decode(file.path) if decode is not None else None
+        if _has_decoder(data.file_meta.TransferSyntaxUID):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                array = data.pixel_array
+        elif decode is not None:
+            array = decode(file.path)
+    except Exception:  # damaged: pydicom and its decoders have many kinds of exceptions
+        array = None
     if array is None or array.size != math.prod(shape):
         name = getattr(data.file_meta.TransferSyntaxUID, "name", "an unknown method")
         raise FetalPoseError(
@@ -85,6 +89,20 @@ def _decoded(file: DicomFile, data: Any, shape: tuple[int, int, int, int], decod
             "damaged, or of a kind that is not read. Export the series uncompressed."
         )
     return array.reshape(shape)
+
+
+def _has_decoder(syntax: Any) -> bool:
+    """Whether pydicom decodes the transfer syntax. If it does, what it refuses is not given to a more tolerant one."""
+    try:
+        from pydicom.pixels import get_decoder
+    except ImportError:  # before version 3
+        from pydicom import config
+
+        return any(h.is_available() and h.supports_transfer_syntax(syntax) for h in config.pixel_data_handlers)
+    try:
+        return get_decoder(syntax).is_available
+    except NotImplementedError:
+        return False
 
 
 def _grey(array: np.ndarray, photometric: str, file: DicomFile, lossy: bool) -> np.ndarray:
