@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.reading.dicom_files import DicomFile, images_in, is_image, read_dicom_file
+from FetalPoseLib.reading.dicom_files import DicomFile, images_in, is_image, pydicom_quiet, read_dicom_file
 from FetalPoseLib.reading.dicom_frames import is_timed, pixel_spacing, places_of_frames
 from FetalPoseLib.reading.dicom_pixels import Decoder, read_pixels, stated_bytes
 from FetalPoseLib.reading.dicom_places import check_orientation, stacks, turned, volume_matrix
@@ -59,6 +59,10 @@ class DicomVolume:
 
         ``decode`` reads files whose compression pydicom does not know. FetalPoseError as for `read_pixels`.
         """
+        with pydicom_quiet():
+            return Reading(Volume(self._voxels(frame, decode), self.ijk_to_ras), self.doubts, self.frames)
+
+    def _voxels(self, frame: int | None, decode: Decoder | None) -> np.ndarray:
         images = self.volumes[choose_frame(frame, self.frames) - 1]
         array: np.ndarray | None = None
         pixels, at = np.empty(0), -1
@@ -72,7 +76,7 @@ class DicomVolume:
             array = array.astype(np.result_type(array, pixels), copy=False)
             array[index] = pixels[number]
         assert array is not None
-        return Reading(Volume(array, self.ijk_to_ras), self.doubts, self.frames)
+        return array
 
 
 def open_dicom(path: Path) -> DicomVolume:
@@ -83,18 +87,17 @@ def open_dicom(path: Path) -> DicomVolume:
     FetalPoseError
         There is no image, or several series; slices are missing; or the spacing is not stated.
     """
+    with pydicom_quiet():
+        return _opened(path)
+
+
+def _opened(path: Path) -> DicomVolume:
     files = images_in(path) if path.is_dir() else [read_dicom_file(path)]
     if not is_image(files[0]):
         raise FetalPoseError(
             "It is a DICOM file without an image (a directory or a report). Choose the folder of the series."
         )
-    return open_series(_of_one_series(files))
-
-
-def open_series(files: list[DicomFile]) -> DicomVolume:
-    """As `open_dicom`, of files of one series."""
-    for file in files:
-        stated_bytes(file)
+    files = _of_one_series(files)
     check_bytes(sum(map(stated_bytes, files)))
     many = [file for file in files if file.frames > 1 or _is_philips(file)]
     if many:

@@ -4,6 +4,8 @@ import os
 import stat
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -52,6 +54,22 @@ class DicomFile:
         return max(int(self.data.get("NumberOfFrames", 1) or 1), 1)
 
 
+@contextmanager
+def pydicom_quiet() -> Iterator[None]:
+    """Turn what pydicom raises at the first look at a damaged value into FetalPoseError, and drop its warnings.
+
+    Both may quote the patient's data.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except (FetalPoseError, OSError, MemoryError):
+        raise
+    except Exception:  # a damaged file ends in any of a dozen of pydicom's and Python's
+        raise FetalPoseError("It is damaged: a DICOM element cannot be read. Export it again.") from None
+
+
 def is_dicom(head: bytes) -> bool:
     """Whether a file that starts like this is a DICOM file; older ones have no preamble."""
     if head[128:132] == b"DICM":
@@ -81,12 +99,8 @@ def read_dicom_file(path: Path, *, voxels: bool = False) -> DicomFile:
     options: dict[str, Any] = {} if voxels else {"stop_before_pixels": True}
     if not voxels and not isinstance(source, BytesIO):
         options["defer_size"] = _DEFER_BYTES
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they quote values
-            return DicomFile(path, dcmread(source, force=True, **options))
-    except Exception:  # a damaged file ends in any of a dozen of pydicom's and Python's; they may quote values
-        raise FetalPoseError(f"Its file {shown(path.name)} is a damaged DICOM file. Export it again.") from None
+    with pydicom_quiet():
+        return DicomFile(path, dcmread(source, force=True, **options))
 
 
 def images_in(folder: Path) -> list[DicomFile]:

@@ -30,7 +30,7 @@ _TOWARDS = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "I": (2, 1), "
 
 def is_metaimage(head: bytes) -> bool:
     """Whether a file that starts like this is a MetaImage."""
-    return re.match(rb"\s*(ObjectType|NDims|Comment)\s*[=:]", head) is not None
+    return re.match(rb"\s*(ObjectType|ObjectSubType|NDims|Comment|Name|ID)\s*[=:]", head, re.I) is not None
 
 
 def open_metaimage(path: Path) -> Image:
@@ -85,7 +85,7 @@ def _check_compressed_size(fields: dict[str, str], path: Path, start: int | None
 def _fields(data: bytes) -> tuple[dict[str, str], str | None, int, list[str]]:
     """Fields by their lower-case names, the data file (None for LOCAL), where the header ends, and listed files."""
     fields: dict[str, str] = {}
-    position = 0
+    position = plain = 0
     while position < len(data):
         end = data.find(b"\n", position)
         end = len(data) if end < 0 else end
@@ -102,13 +102,10 @@ def _fields(data: bytes) -> tuple[dict[str, str], str | None, int, list[str]]:
                         raise text.too_long()
                     return fields, "LIST", end + 1, [name.strip() for name in rest.splitlines() if name.strip()]
                 return fields, value, end + 1, []
+            plain += not key.startswith("seq_frame")
+            text.check_field_count(plain)
             if fields.setdefault(key, value) != value:
                 raise damaged(f"its header states {match[1]} twice and differently")
-        elif line.strip():
-            raise damaged(f"its header holds the line '{shown(line[:40])}', which states nothing")
-        tracked = key.startswith("seq_frame") if match else False
-        if not tracked:
-            text.check_field_count(len(fields))
         position = end + 1
     tracked_count = text.tracked_frames(list(fields))
     if tracked_count > 1:

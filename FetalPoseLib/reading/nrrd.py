@@ -28,7 +28,7 @@ TYPES = {
     "uint": "u4", "unsignedint": "u4", "uint32": "u4", "uint32_t": "u4",
     "longlong": "i8", "longlongint": "i8", "signedlonglong": "i8", "signedlonglongint": "i8", "int64": "i8",
     "int64_t": "i8", "ulonglong": "u8", "unsignedlonglong": "u8", "unsignedlonglongint": "u8", "uint64": "u8",
-    "uint64_t": "u8", "float": "f4", "double": "f8",
+    "uint64_t": "u8", "float": "f4", "float32": "f4", "double": "f8", "float64": "f8",
 }  # fmt: skip
 ENCODINGS = {
     "raw": "raw", "txt": "text", "text": "text", "ascii": "text", "hex": "hex", "gz": "gzip", "gzip": "gzip",
@@ -90,7 +90,7 @@ def _fields(data: bytes) -> tuple[dict[str, str], list[str], int, list[str]]:
     """Fields by name without spaces in lower case, keys of key/value pairs, where the header ends, and listed files."""
     fields: dict[str, str] = {}
     keys: list[str] = []
-    position = data.find(b"\n") + 1
+    position, plain = data.find(b"\n") + 1, 0
     if not position or not re.fullmatch(rb"NRRD000[1-6]\s*", data[:position]):
         raise damaged("it does not start as NRRD files of version 1 to 6 do")
     while position < len(data):
@@ -107,8 +107,8 @@ def _fields(data: bytes) -> tuple[dict[str, str], list[str], int, list[str]]:
             raise damaged(f"its header holds the line '{shown(line[:40])}', which states nothing")
         if value.startswith("="):
             keys.append(name)
-            if not name.startswith("Seq_Frame"):
-                text.check_field_count(len(keys))
+            plain += not name.startswith("Seq_Frame")
+            text.check_field_count(plain)
             continue
         name, value = re.sub(r"\s+", "", name).lower(), value.strip()
         if fields.setdefault(name, value) != value:

@@ -101,7 +101,8 @@ def read(path: str | Path, *, frame: int | None = None, decode: Decoder | None =
 def named(path: Path, act: Callable[[], _Result]) -> _Result:
     """What ``act`` returns; its FetalPoseError, and the system's complaints, get the file's name."""
     try:
-        return act()
+        with np.errstate(all="ignore"):  # what is not finite is refused
+            return act()
     except FetalPoseError as error:
         raise type(error)(f"{shown(path)} cannot be read as a volume. {error}") from error
     except (OSError, EOFError, ValueError) as error:
