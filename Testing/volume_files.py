@@ -114,7 +114,7 @@ def metaimage(array: np.ndarray, *, payload: bytes | None = None, **fields: str 
 
 
 def nrrd(array: np.ndarray, *lines: str, payload: bytes | None = None, **fields: str | None) -> bytes:
-    """An NRRD of 0.9 mm voxels in LPS; ``fields`` (spaces as underscores) replace or (None) drop those of the header."""
+    """An NRRD of 0.9 mm voxels in LPS; ``fields`` (underscores for spaces) replace or (None) drop those it has."""
     header = {
         "type": str(array.dtype),
         "dimension": str(array.ndim),
@@ -208,4 +208,4 @@ def multiframe(array: np.ndarray, **elements):
     """A data set of many frames that states neither spacing nor places, as ultrasound clips and volumes do."""
     nowhere = {"ImagePositionPatient": None, "ImageOrientationPatient": None, "PixelSpacing": None}
     kind = "1.2.840.10008.5.1.4.1.1.3.1"
-    return dicom_set(array, NumberOfFrames=len(array), **{"SOPClassUID": kind, **nowhere, **elements})
+    return dicom_set(array, **{"NumberOfFrames": len(array), "SOPClassUID": kind, **nowhere, **elements})

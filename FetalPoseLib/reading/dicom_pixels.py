@@ -30,9 +30,10 @@ def stated_bytes(file: DicomFile) -> int:
         count = file.frames * int(data.Rows) * int(data.Columns) * int(data.get("SamplesPerPixel", 1) or 1)
         bits = int(data.get("BitsAllocated", 8))
     except Exception:  # absent, or no number
-        raise damaged("it states no sizes of its images") from None
+        raise damaged(f"its file {shown(file.path.name)} states no sizes of its images") from None
     if count <= 0 or bits not in (8, 16, 32):
-        raise damaged(f"its images have {data.Rows} x {data.Columns} pixels of {bits} bits")
+        name, rows, columns = shown(file.path.name), data.Rows, data.Columns
+        raise damaged(f"the images of its file {name} have {rows} rows, {columns} columns and {bits} bits a pixel")
     check_bytes(count * bits // 8)
     return count * bits // 8
 
