@@ -74,6 +74,12 @@ def test_the_unit_counts(tmp_path, unit, factor):
         np.testing.assert_allclose(reading(tmp_path, **fields).volume.ijk_to_ras, LPS, rtol=1e-6)
 
 
+def test_units_of_other_axes_are_no_lengths(tmp_path):
+    fields = {"dimension": "4", "sizes": "1 8 7 6", "kinds": "time domain domain domain", **NO_SPACE}
+    read = reading(tmp_path, spacings="40 900 900 900", units='"ms" "um" "um" "um"', **fields)
+    np.testing.assert_allclose(read.volume.ijk_to_ras, LPS)
+
+
 def test_a_single_frame_may_stand_on_any_axis(tmp_path):
     vectors = "(0.9,0,0) (0,0.9,0) (0,0,0.9)"
     for fields in (

@@ -112,6 +112,11 @@ def test_sizes_beyond_any_volume_are_refused_before_anything_is_allocated(tmp_pa
     assert "more than any ultrasound volume" in refusal(tmp_path / "a.bin")
 
 
+def test_more_voxels_than_can_be_resampled_are_refused_before_they_are_inflated(tmp_path):
+    (tmp_path / "a.nrrd").write_bytes(nrrd(ARRAY, sizes="1000 1000 1000", encoding="gzip", payload=b""))
+    assert "states 1e+09 voxels" in refusal(tmp_path / "a.nrrd")
+
+
 def test_a_damaged_file_never_becomes_the_volume_before_it(tmp_path):
     """MetaIO leaves its buffer as it was, which held another patient's voxels."""
     (tmp_path / "other.mha").write_bytes(metaimage(picture((6, 7, 8), seed=1)))

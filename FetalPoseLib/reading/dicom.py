@@ -1,5 +1,6 @@
 """DICOM volumes: a folder with the slices of one series, or a file with many frames."""
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from FetalPoseLib.reading.dicom_frames import is_timed, pixel_spacing, places_of
 from FetalPoseLib.reading.dicom_pixels import Decoder, read_pixels, stated_bytes
 from FetalPoseLib.reading.dicom_places import check_orientation, stacks, turned, volume_matrix
 from FetalPoseLib.reading.doubts import Doubt, Reading
-from FetalPoseLib.reading.image import choose_frame
+from FetalPoseLib.reading.image import check_count, choose_frame
 from FetalPoseLib.reading.names import shown
 from FetalPoseLib.reading.refusals import NotStatedError, damaged, moving_frames, no_spacing
 from FetalPoseLib.reading.streams import check_bytes
@@ -42,6 +43,9 @@ class DicomVolume:
     volumes: tuple[tuple[Place, ...], ...]
     ijk_to_ras: np.ndarray
     doubts: tuple[Doubt, ...] = ()
+
+    def __post_init__(self):
+        check_count(math.prod(self.sizes))
 
     @property
     def frames(self) -> int:

@@ -86,9 +86,7 @@ def is_timed(data: Any) -> bool:
 def _plain(file: DicomFile) -> Places:
     data = file.data
     pointer = data.get("FrameIncrementPointer")
-    pointers = [] if pointer is None else list(pointer) if isinstance(pointer, list | tuple) else [pointer]
-    if not isinstance(pointer, int | type(None)) and hasattr(pointer, "__iter__"):
-        pointers = list(pointer)
+    pointers = [pointer] if isinstance(pointer, int) else list(pointer or [])
     between = numbers_in(data, "SpacingBetweenSlices", 1)
     over_time = any((int(tag) >> 16, int(tag) & 0xFFFF) in _TIME for tag in pointers)
     if over_time or (between is None and is_timed(data)):

@@ -17,6 +17,7 @@ Role = Literal["space", "frames", "channels"]
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 MAX_SIZE = 2**31 - 1  # voxels along an axis
+MAX_VOXELS = 250_000_000  # of one volume, 1 GB as float32: 630 along each axis, machines store 400
 SAME = 0.01  # largest relative difference of two statements of one length
 _ONE_MM = 1e-9
 
@@ -98,12 +99,22 @@ def check_axes(axes: Sequence[Axis]) -> None:
             raise damaged(f"it states an axis of {axis.size} voxels")
     space = [axis.size for axis in axes if axis.role == "space"]
     frames = math.prod(axis.size for axis in axes if axis.role == "frames")
+    check_count(math.prod(space))
     if len(space) == 2 and frames > 1:
         raise moving_frames(frames)
     if len(space) != 3 or min(space) < 2:
         raise FetalPoseError(
             f"It is {'2D' if len(space) <= 3 else f'{len(space)}D'} ({' x '.join(map(str, space))} voxels in space). "
             "Choose a 3D volume, or the whole series."
+        )
+
+
+def check_count(voxels: int) -> None:
+    """Raise FetalPoseError if one volume has more voxels than can be resampled in a common computer's memory."""
+    if voxels > MAX_VOXELS:
+        raise FetalPoseError(
+            f"It states {voxels:.3g} voxels, more than any ultrasound volume ({MAX_VOXELS:.2g}). The header is damaged, "
+            "or the volume must be made smaller first."
         )
 
 

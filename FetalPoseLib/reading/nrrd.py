@@ -5,6 +5,7 @@ Source: the NRRD format's definition (teem). Names of fields are read in any cas
 
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -161,7 +162,7 @@ def _from_directions(fields: dict[str, str], sizes: list[int], kinds: list[str])
     columns = [vector for vector in space if vector is not None and len(vector) == dimension]
     if len(columns) < 3:
         raise no_spacing("direction along every axis of space (space directions)")
-    factors = _units(fields.get("spaceunits", ""), dimension)[:3]
+    factors = _units(fields.get("spaceunits", ""), range(3))
     directions = np.array([vector[:3] for vector in columns]).T * factors[:, None]
     spacing = np.linalg.norm(directions, axis=0)
     doubts = check_spacing(spacing.tolist()) + doubts
@@ -185,9 +186,8 @@ def _from_spacings(fields: dict[str, str], sizes: list[int], kinds: list[str]):
     roles: list[Role] = [_role(kind, number, size) for kind, number, size in zip(kinds, numbers, sizes, strict=True)]
     if roles.count("space") != 3:
         return roles, np.eye(4), ()
-    factors = _units(fields.get("units", ""), len(sizes))
     space = [i for i, role in enumerate(roles) if role == "space"]
-    mm = np.array([spacings[i] * factors[i] for i in space])
+    mm = np.array([spacings[i] for i in space]) * _units(fields.get("units", ""), space)
     doubts = check_spacing(mm.tolist())
     to_ras, _, _ = _space(fields)
     place = _vectors(fields.get("spaceorigin", ""), "space origin")
@@ -250,10 +250,10 @@ def _vectors(value: str, what: str) -> list[list[float] | None]:
     return vectors
 
 
-def _units(value: str, count: int) -> np.ndarray:
-    """Millimetres per unit of each axis, (count,)."""
+def _units(value: str, axes: Sequence[int]) -> np.ndarray:
+    """Millimetres per unit of these axes, (3,)."""
     names = re.findall(r'"([^"]*)"', value)
-    return np.array([millimetres(names[i]) if i < len(names) and i < 3 else 1.0 for i in range(count)])
+    return np.array([millimetres(names[i]) if i < len(names) else 1.0 for i in axes])
 
 
 def _check_same(fields: dict[str, str], roles: list[Role], spacing: np.ndarray) -> None:
