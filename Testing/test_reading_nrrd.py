@@ -74,6 +74,13 @@ def test_the_unit_counts(tmp_path, unit, factor):
         np.testing.assert_allclose(reading(tmp_path, **fields).volume.ijk_to_ras, LPS, rtol=1e-6)
 
 
+def test_ones_without_unit_or_space_are_in_doubt(tmp_path):
+    read = reading(tmp_path, spacings="1 1 1", **NO_SPACE)
+    assert [doubt.code for doubt in read.doubts] == ["unit", "orientation"]
+    read = reading(tmp_path, spacings="1 1 1", units='"mm" "mm" "mm"', **NO_SPACE)
+    assert [doubt.code for doubt in read.doubts] == ["orientation"]
+
+
 def test_units_of_other_axes_are_no_lengths(tmp_path):
     fields = {"dimension": "4", "sizes": "1 8 7 6", "kinds": "time domain domain domain", **NO_SPACE}
     read = reading(tmp_path, spacings="40 900 900 900", units='"ms" "um" "um" "um"', **fields)
@@ -210,6 +217,11 @@ def test_keys_without_number_are_refused(tmp_path):
 def test_a_field_stated_twice_and_differently_is_refused(tmp_path):
     (tmp_path / "a.nrrd").write_bytes(nrrd(ARRAY, "sizes: 8 6 7"))
     assert "twice and differently" in refusal(tmp_path / "a.nrrd")
+
+
+def test_keys_of_any_kind_are_passed_over(tmp_path):
+    pairs = ("DICOM:series:=a", "DICOM:series:=b", "a key: with:=c", "=:=", "# sizes: 1 1 1", "content:anything")
+    np.testing.assert_array_equal(reading(tmp_path, *pairs).volume.array, ARRAY)
 
 
 def test_a_segmentation_is_named(tmp_path):

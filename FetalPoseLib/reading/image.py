@@ -113,8 +113,8 @@ def check_count(voxels: int) -> None:
     """Raise FetalPoseError if one volume has more voxels than can be resampled in a common computer's memory."""
     if voxels > MAX_VOXELS:
         raise FetalPoseError(
-            f"It states {voxels:.3g} voxels, more than any ultrasound volume ({MAX_VOXELS:.2g}). The header is damaged, "
-            "or the volume must be made smaller first."
+            f"It states {voxels:.3g} voxels, more than any ultrasound volume ({MAX_VOXELS:.2g}). The header is "
+            "damaged, or the volume must be made smaller first."
         )
 
 
@@ -160,6 +160,11 @@ def one_mm_doubt(spacing: Sequence[float]) -> tuple[Doubt, ...]:
     if any(ones) and not all(ones):
         return (Doubt("one_mm", " x ".join(f"{value:.4g}" for value in spacing)),)
     return ()
+
+
+def unstated_unit_doubt(spacing: Sequence[float], unit: str) -> tuple[Doubt, ...]:
+    """Of a file that states no orientation: where there is no unit either, 1 may only mean that nothing was known."""
+    return (Doubt("unit"),) if not unit and all(abs(value - 1) < _ONE_MM for value in spacing) else ()
 
 
 def matrix_of(columns: np.ndarray, origin: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.reading import text_header as text
 from FetalPoseLib.reading.doubts import Doubt
-from FetalPoseLib.reading.image import LPS_TO_RAS, Axis, Image, Role, check_spacing, matrix_of
+from FetalPoseLib.reading.image import LPS_TO_RAS, Axis, Image, Role, check_spacing, matrix_of, unstated_unit_doubt
 from FetalPoseLib.reading.names import shown
 from FetalPoseLib.reading.refusals import damaged, moving_frames, no_spacing
 from FetalPoseLib.reading.streams import check_bytes, open_file
@@ -157,7 +157,9 @@ def _geometry(fields: dict[str, str], space: list[int], axes: int) -> tuple[np.n
     doubts = check_spacing(mm.tolist())
     stated = next((fields[key] for key in ("transformmatrix", "rotation", "orientation") if key in fields), None)
     directions = np.eye(axes)
-    if stated is not None:
+    if stated is None:
+        doubts += unstated_unit_doubt(mm.tolist(), fields.get("distanceunits", ""))
+    else:
         numbers = text.floats(stated, "TransformMatrix")
         if len(numbers) != axes**2:
             raise damaged(f"its TransformMatrix has {len(numbers)} numbers, not {axes**2}")

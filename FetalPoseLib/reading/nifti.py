@@ -12,7 +12,7 @@ import numpy as np
 
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.reading.doubts import Doubt
-from FetalPoseLib.reading.image import SAME, Axis, Image, check_spacing, matrix_of
+from FetalPoseLib.reading.image import SAME, Axis, Image, check_spacing, matrix_of, unstated_unit_doubt
 from FetalPoseLib.reading.names import shown
 from FetalPoseLib.reading.refusals import NotStatedError, damaged
 from FetalPoseLib.reading.streams import GZIP, open_file, read_head
@@ -141,8 +141,7 @@ class _Header:
             return matrix_of(sform[:, :3], sform[:, 3]), doubts
         if qform is not None:
             return matrix_of(qform[:, :3], qform[:, 3]), doubts
-        if not self.units & 7 and (pixdim == 1).all():
-            doubts += (Doubt("unit"),)
+        doubts += unstated_unit_doubt(pixdim.tolist(), "stated" if self.units & 7 else "")
         doubt = Doubt("orientation", "left, posterior and superior, as Slicer takes them")
         return matrix_of(np.diag([-1.0, -1.0, 1.0]) * pixdim, np.zeros(3)), (*doubts, doubt)
 

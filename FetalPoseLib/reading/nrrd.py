@@ -13,7 +13,16 @@ import numpy as np
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.reading import text_header as text
 from FetalPoseLib.reading.doubts import Doubt
-from FetalPoseLib.reading.image import LPS_TO_RAS, SAME, Axis, Image, Role, check_spacing, matrix_of
+from FetalPoseLib.reading.image import (
+    LPS_TO_RAS,
+    SAME,
+    Axis,
+    Image,
+    Role,
+    check_spacing,
+    matrix_of,
+    unstated_unit_doubt,
+)
 from FetalPoseLib.reading.names import shown
 from FetalPoseLib.reading.refusals import NotStatedError, damaged, moving_frames, no_spacing
 from FetalPoseLib.reading.streams import check_bytes, open_file
@@ -103,14 +112,16 @@ def _fields(data: bytes) -> tuple[dict[str, str], list[str], int, list[str]]:
             return fields, keys, position, []
         if line.startswith("#"):
             continue
-        name, colon, value = line.partition(":")
-        if not colon:
-            raise damaged(f"its header holds the line '{shown(line[:40])}', which states nothing")
-        if value.startswith("="):
-            keys.append(name)
-            plain += not name.startswith("Seq_Frame")
+        name, colon, value = line.partition(": ")
+        key, pair, _ = line.partition(":=")
+        if pair and len(key) < len(name):
+            keys.append(key)
+            plain += not key.startswith("Seq_Frame")
             text.check_field_count(plain)
             continue
+        name, colon, value = (name, colon, value) if colon else line.partition(":")
+        if not colon:
+            raise damaged(f"its header holds the line '{shown(line[:40])}', which states nothing")
         name, value = re.sub(r"\s+", "", name).lower(), value.strip()
         if fields.setdefault(name, value) != value:
             raise damaged(f"its header states '{shown(name)}' twice and differently")
@@ -188,7 +199,7 @@ def _from_spacings(fields: dict[str, str], sizes: list[int], kinds: list[str]):
         return roles, np.eye(4), ()
     space = [i for i, role in enumerate(roles) if role == "space"]
     mm = np.array([spacings[i] for i in space]) * _units(fields.get("units", ""), space)
-    doubts = check_spacing(mm.tolist())
+    doubts = check_spacing(mm.tolist()) + unstated_unit_doubt(mm.tolist(), fields.get("units", ""))
     to_ras, _, _ = _space(fields)
     place = _vectors(fields.get("spaceorigin", ""), "space origin")
     origin = np.zeros(3) if not place or place[0] is None or len(place[0]) != 3 else np.array(place[0])
