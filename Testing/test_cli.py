@@ -28,6 +28,7 @@ from FetalPoseLib.cli import COMMANDS, main
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.refinement.options import REFINEMENTS, EstimateOptions
 from FetalPoseLib.simulation import datasets
+from FetalPoseLib.simulation.datasets import draw_subject
 from FetalPoseLib.volume.grid import Grid
 from FetalPoseLib.worker.client import WorkerClient
 from FetalPoseLib.worker.protocol import EstimateRequest, decode_request
@@ -492,3 +493,19 @@ def test_program_exits_as_it_ends(tmp_path):
 def test_help_teaches_with_examples(capsys, command):
     assert fetalpose(command, "--help") == 0
     assert f"\n  fetalpose {command}" in capsys.readouterr().out
+
+
+def test_an_age_that_contradicts_the_size_is_a_warning_and_stands_in_the_file(network, good, tmp_path, capsys, scene):
+    network.answers(draw_subject("fresh", 1).body.landmarks)
+    path = tmp_path / "pose.mrk.json"
+    assert fetalpose("estimate", good, "--output", path, "--gestational-age", "9w0d") == 0
+    assert "fetalpose: warning: At 9w0d a crown-rump length of" in capsys.readouterr().err
+    pose = mrml.load_pose(scene, path)
+    assert pose.GetAttribute("FetalPose.GestationalAge") == "9w0d"
+    assert "At 9w0d" in pose.GetAttribute("FetalPose.Warnings")
+
+
+def test_what_is_no_age_is_one_clear_line(good, tmp_path, capsys):
+    assert fetalpose("estimate", good, "--output", tmp_path / "pose.mrk.json", "--gestational-age", "12") == 2
+    error = capsys.readouterr().err
+    assert "'12' is not a gestational age. Write weeks and days like 12w3d." in error and error.count("\n") == 1

@@ -38,6 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--picture", metavar="POSE.png", type=Path, help="draw the pose over its volume, too")
     parser.add_argument("--frame", metavar="N", type=positive, help="which of the volumes over time that a file holds")
     parser.add_argument(
+        "--gestational-age",
+        metavar="12w3d",
+        type=_days,
+        help="of the fetus; a crown-rump length that does not go with it is named in a warning",
+    )
+    parser.add_argument(
         "--mirrored",
         action="store_true",
         help="the file mirrors the volume: left and right are exchanged (GE Kretz: compare with the machine)",
@@ -73,7 +79,7 @@ def add_estimator_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     estimate(
         args, args.volume, output=args.output, table=args.table, picture=args.picture, frame=args.frame,
-        mirrored=args.mirrored, force=args.force,
+        mirrored=args.mirrored, force=args.force, age_days=args.gestational_age,
     )  # fmt: skip
 
 
@@ -87,6 +93,7 @@ def estimate(
     frame: int | None = None,
     mirrored: bool = False,
     force: bool = False,
+    age_days: int | None = None,
 ) -> np.ndarray:
     """Estimate the pose in the file `source`, write and print what was asked for; the points (16, 3) in RAS mm."""
     check_writable(output, ".mrk.json")
@@ -96,6 +103,7 @@ def estimate(
         check_writable(picture, ".png", ".pdf", ".svg")
 
     from FetalPoseLib import scene as mrml
+    from FetalPoseLib.body.age import contradiction, weeks_and_days
     from FetalPoseLib.body.measurements import length_table, write_csv
     from FetalPoseLib.body.plausibility import doubts, holds_fetus
     from FetalPoseLib.body.pose_library import PoseLibrary
@@ -113,7 +121,13 @@ def estimate(
             result = _by_worker(client, args, volume, partial(_show, bar))
     open_questions = mrml.doubts_of(node)
     doubtful = doubts(result.points, result.confidence, PoseLibrary.load(resource_path("pose_library.npz")))
-    warnings = [*result.warnings, *(doubt.sentence for doubt in open_questions), *(doubt.reason for doubt in doubtful)]
+    against_age = None if age_days is None else contradiction(result.points, age_days)
+    warnings = [
+        *result.warnings,
+        *filter(None, [against_age]),
+        *(doubt.sentence for doubt in open_questions),
+        *(doubt.reason for doubt in doubtful),
+    ]
     for warning in warnings:
         print(f"fetalpose: warning: {' '.join(warning.split())}", file=sys.stderr)
     if not np.isfinite(result.points).any():
@@ -126,6 +140,8 @@ def estimate(
         provenance["Unconfirmed"] = ", ".join(doubt.code for doubt in open_questions)
     if mirrored:
         provenance["Mirrored"] = "yes"
+    if age_days is not None:
+        provenance["GestationalAge"] = weeks_and_days(age_days)
     if warnings:
         provenance["Warnings"] = " ".join(warnings)
     result = replace(result, points=transform_points(mirror, result.points), provenance=provenance)
@@ -143,6 +159,15 @@ def estimate(
     for row in rows:
         print(f"{row['segment']:<24}{row['length_mm'] or '-':>8} mm")
     return result.points
+
+
+def _days(text: str) -> int:
+    from FetalPoseLib.body.age import parse_gestational_age
+
+    try:
+        return parse_gestational_age(text)
+    except FetalPoseError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _by_worker(client: WorkerClient, args, volume, show):
