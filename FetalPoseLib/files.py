@@ -2,7 +2,6 @@
 
 import errno
 import os
-import shutil
 import sys
 import tempfile
 import time
@@ -13,14 +12,12 @@ from typing import BinaryIO
 
 from FetalPoseLib.errors import FetalPoseError
 
-TEMPORARY_PREFIX = ".fetalpose-"  # of files and folders that are being written
+TEMPORARY_PREFIX = ".fetalpose-"  # of the folders in which files are being written
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary path near `path`, with its suffixes; takes the place of `path` only if the block succeeds.
-
-    It lies in a new folder of its own beside `path`: some writers make and delete folders where they write.
+    """A path of the same name in a new private folder beside `path`; takes its place only if the block succeeds.
 
     Raises
     ------
@@ -35,14 +32,13 @@ def replacing(path: str | Path) -> Iterator[Path]:
     check_writable(path)
     target = Path(os.path.realpath(path))  # a link stays a link
     try:
-        folder = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=target.parent))
-        try:
-            temporary = _temporary_in(folder, target)
+        with _private_folder(target.parent) as folder:
+            temporary = folder / target.name
             yield temporary
             _check_stored(temporary)
+            if target.exists():
+                temporary.chmod(target.stat().st_mode & 0o777)
             os.replace(temporary, target)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
         raise _cannot_write(path, error) from error
 
@@ -116,33 +112,24 @@ def check_writable(path: str | Path, *suffixes: str) -> None:
         The suffix is another, the folder does not exist or cannot be written, or `path` is a folder.
     """
     path = Path(path)
+    if suffixes and not path.name.lower().endswith(suffixes):
+        raise FetalPoseError(f"The output {path} must end in {' or '.join(suffixes)}.")
     try:
-        _check_writable(path, suffixes)
+        if not path.parent.is_dir():
+            raise FetalPoseError(f"The output folder {path.parent} does not exist. Create it, or choose another.")
+        if path.is_dir():  # OSError for a name that is too long
+            raise FetalPoseError(f"The output {path} is a folder. Add a file name.")
+        with _private_folder(Path(os.path.realpath(path)).parent):
+            pass
     except OSError as error:
         raise _cannot_write(path, error) from error
 
 
-def _check_writable(path: Path, suffixes: tuple[str, ...]) -> None:
-    if suffixes and not path.name.lower().endswith(suffixes):
-        raise FetalPoseError(f"The output {path} must end in {' or '.join(suffixes)}.")
-    if not path.parent.is_dir():
-        raise FetalPoseError(f"The output folder {path.parent} does not exist. Create it, or choose another.")
-    if path.is_dir():
-        raise FetalPoseError(f"The output {path} is a folder. Add a file name.")
-    target = Path(os.path.realpath(path))
-    target.exists()  # OSError for a name that is too long
-    _temporary_in(target.parent, target).unlink()
-
-
-def _temporary_in(folder: Path, path: Path) -> Path:
-    """A new empty file in ``folder`` with the suffixes and rights of ``path``, and a name that nobody can foresee."""
-    suffixes = "".join(path.suffixes[-2:])[-40:]
-    handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, suffix=suffixes, dir=folder)
-    os.close(handle)
-    mask = os.umask(0)
-    os.umask(mask)
-    os.chmod(name, path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~mask)
-    return Path(name)
+@contextmanager
+def _private_folder(parent: Path) -> Iterator[Path]:
+    """A new folder that only its owner can enter, with a name that nobody can foresee; deleted at the end."""
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=parent) as folder:
+        yield Path(folder)
 
 
 def _check_stored(path: Path) -> None:

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from FetalPoseLib.benchmark import accuracy, choices, methods, paper, report, speed, tables
+from FetalPoseLib.benchmark import accuracy, choices, methods, observed, paper, report, speed, tables
 from FetalPoseLib.benchmark.cases import open_case
 from FetalPoseLib.benchmark.observed import Observed, as_points, as_rows, trace
 from FetalPoseLib.benchmark.records import Records, read_records
 from FetalPoseLib.benchmark.report import origin
+from FetalPoseLib.benchmark.run import BenchmarkOptions, run
 from FetalPoseLib.body.pose_library import PoseLibrary
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.cli import main
@@ -232,12 +233,13 @@ def test_a_case_is_simulated_once_and_kept_with_the_whole_truth(cases, monkeypat
 # --- runs
 
 
-def test_accuracy_from_the_command_line(truth, tmp_path, capsys):
+def test_accuracy_from_the_command_line(truth, tmp_path, capsys, monkeypatch):
     def fakes(**options):
         return FakeEstimator(truth, fail=[2], **options)
 
     arguments = ["benchmark", "accuracy", "--subjects", "3", "--iterations", "2", "--output", str(tmp_path)]
-    assert main([*arguments, "--model", "some/where/mine.safetensors"], estimator_factory=fakes) == 0
+    monkeypatch.setattr(observed, "Observed", fakes)
+    assert main([*arguments, "--model", "some/where/mine.safetensors"]) == 0
     assert "| mine | validation | refined | 3 | 1 | 1.00 |" in capsys.readouterr().out
     names = {path.name for path in tmp_path.iterdir()}
     assert {"accuracy.md", "accuracy_pck.png", "accuracy_error.csv", "accuracy_auc.csv", "accuracy_summary.csv",
@@ -405,12 +407,14 @@ def test_a_rival_without_weights_is_left_out_and_the_others_are_measured(truth, 
         made.append((options["model"], options["refinement"]))
         return FakeEstimator(truth, **options)
 
-    arguments = ["benchmark", "methods", "--output", str(tmp_path), "--weights", str(tmp_path / "weights")]
-    assert main(arguments, estimator_factory=fakes) == 0
+    monkeypatch.setattr(observed, "Observed", fakes)
+    options = BenchmarkOptions(output=tmp_path, weights=tmp_path / "weights")
+    run("methods", options)
     assert (str(tmp_path / "weights" / "gcp-rnn.safetensors"), "consensus") in made
     assert ("fetal-frame", "consensus") in made
     said = capsys.readouterr()
     assert "GAN-R4 is left out" in said.err and "r4-gan.safetensors" in said.err
     assert "| test | RNN-GCP | 2 | 0 | 4.00 |" in said.out and "| shifted | fetal-frame refined | 1 |" in said.out
     made.clear()
-    assert main(arguments, estimator_factory=fakes) == 0 and not made  # all there is has been measured
+    run("methods", options)
+    assert not made, "all there is has been measured"

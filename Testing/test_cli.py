@@ -1,57 +1,104 @@
 """The command line as a user has it: results, one clear line for bad input, and nothing destroyed.
 
-What lies around the network is tested with an estimator that answers at once (`estimator_factory` of `cli.main`).
+What lies around the network is tested with a process that answers at once (`fake_worker`).
 """
 
 import csv
 import json
+import os
 import resource
+import signal
 import subprocess
 import sys
+import time
+from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
+import fake_worker
 import numpy as np
 import pytest
 from volume_files import picture, volume, write_dicom, write_nifti, write_nrrd
 
 from FetalPoseLib import __version__
 from FetalPoseLib import scene as mrml
-from FetalPoseLib.body.estimate import Estimate
+from FetalPoseLib.body.estimate import rows_of_points
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.cli import COMMANDS, main
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.estimator import Estimator
-from FetalPoseLib.network import weights
-from FetalPoseLib.refinement.options import REFINEMENTS
+from FetalPoseLib.refinement.options import REFINEMENTS, EstimateOptions
 from FetalPoseLib.simulation import datasets
+from FetalPoseLib.simulation.datasets import draw_subject
+from FetalPoseLib.volume.grid import Grid
+from FetalPoseLib.worker.client import WorkerClient
+from FetalPoseLib.worker.protocol import EstimateRequest, decode_request
 
 SKELETON = load_skeleton()
 POINTS = np.random.default_rng(1).uniform(5, 20, (16, 3))
 GOOD = ["dimension: 3", "sizes: 40 36 32", "spacings: 1 1 1"]
 
 
-class QuickEstimator:
-    """Stands for `estimator.Estimator`: knows the answer, and says what it was asked."""
+#: A network's process whose weights are not those of the manifest in the folder given.
+OTHER_WEIGHTS = """
+import sys
+from pathlib import Path
+from FetalPoseLib.network import weights
+from FetalPoseLib.worker import server
+weights.resource_path = lambda *parts: Path(sys.argv[1]).joinpath(*parts)
+server.main()
+"""
+#: The command line with `fake_worker` as the network's process, its plan as the first argument.
+WITH_FAKE_WORKER = """
+import json, signal, sys
+from functools import partial
+import fake_worker
+from FetalPoseLib.cli import estimate, main
+from FetalPoseLib.worker.client import WorkerClient
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell begins with it ignored
+plan = json.loads(sys.argv.pop(1))
+estimate.WorkerClient = partial(WorkerClient, command=fake_worker.command(plan))
+sys.exit(main())
+"""
 
-    def __init__(self, points=POINTS, warnings=(), confidence=1.0):
-        self.points, self.warnings, self.confidence = points, list(warnings), np.full(16, confidence)
 
-    def __call__(self, *, model, device, refinement):
-        self.model, self.device, self.refinement = model, device, refinement
-        return self
+class Network:
+    """The network's process that the command line starts: `fake_worker`, which knows the answer and logs requests."""
 
-    def estimate(self, volume, *, iterations, progress):
-        self.iterations = iterations
-        progress(SimpleNamespace(stage="locate", iteration=0, iterations=iterations))
-        for i in range(iterations + 1):
-            progress(SimpleNamespace(stage="refine", iteration=i, iterations=iterations))
-        self.volume = volume
-        return Estimate(self.points, self.confidence, self.points, {"Model": self.model}, self.warnings)
+    def __init__(self, folder, monkeypatch):
+        self._log, self._monkeypatch = folder / "requests.log", monkeypatch
+        self.answers()
+
+    def plan(self, points=POINTS, *, confidence=1.0, warnings=(), **plan) -> dict:
+        rows = rows_of_points(points)
+        plan |= {"points": rows, "confidence": [confidence] * 16, "warnings": list(warnings), "log": str(self._log)}
+        return plan
+
+    def answers(self, points=POINTS, **plan) -> None:
+        self.is_client(command=fake_worker.command(self.plan(points, **plan)))
+
+    def is_client(self, **options) -> None:
+        self._monkeypatch.setattr("FetalPoseLib.cli.estimate.WorkerClient", partial(WorkerClient, **options))
+
+    @property
+    def requests(self) -> list:
+        lines = self._log.read_text().splitlines() if self._log.exists() else []
+        return [decode_request(line)[1] for line in lines]
+
+    @property
+    def asked(self) -> EstimateRequest:
+        """The one estimate that was asked for."""
+        (request,) = [request for request in self.requests if isinstance(request, EstimateRequest)]
+        return request
 
 
-def fetalpose(*arguments, estimator=None) -> int:
+@pytest.fixture(autouse=True)
+def network(tmp_path_factory, monkeypatch):
+    return Network(tmp_path_factory.mktemp("network"), monkeypatch)
+
+
+def fetalpose(*arguments) -> int:
     try:
-        return main([str(argument) for argument in arguments], estimator_factory=estimator or QuickEstimator())
+        return main([str(argument) for argument in arguments])
     except SystemExit as end:  # argparse
         return end.code
 
@@ -72,14 +119,14 @@ def write_pose(path, points=POINTS):
 # --- estimate
 
 
-def test_estimate_writes_pose_table_and_picture(good, tmp_path, capsys, scene):
+def test_estimate_writes_pose_table_and_picture(network, good, tmp_path, capsys, scene):
     outputs = [tmp_path / name for name in ("pose.mrk.json", "lengths.csv", "pose.png")]
-    estimator = QuickEstimator()
     options = ["--iterations", 3, "--refinement", "holding", "--model", "r4", "--device", "cpu"]
     arguments = ["estimate", good, "--output", outputs[0], "--table", outputs[1], "--picture", outputs[2], *options]
-    assert fetalpose(*arguments, estimator=estimator) == 0
-    asked = (estimator.model, estimator.device, estimator.iterations, estimator.refinement)
-    assert asked == ("r4", "cpu", 3, "holding")
+    assert fetalpose(*arguments) == 0
+    asked = network.asked.options
+    assert (asked.model, asked.device, asked.iterations, asked.refinement) == ("r4", "cpu", 3, "holding")
+    assert network.requests[0].options == asked, "the model is opened while the volume is read"
     pose = mrml.load_pose(scene, outputs[0])
     np.testing.assert_allclose(mrml.points_of(pose), POINTS)
     assert pose.GetAttribute("FetalPose.Model") == "r4"
@@ -90,46 +137,49 @@ def test_estimate_writes_pose_table_and_picture(good, tmp_path, capsys, scene):
     assert all(f"{row['length_mm']} mm" in printed for row in rows)
 
 
-def test_estimate_reads_a_dicom_folder(tmp_path):
-    folder, estimator = write_dicom(tmp_path / "series", picture()), QuickEstimator()
-    assert fetalpose("estimate", folder, "--output", tmp_path / "pose.mrk.json", estimator=estimator) == 0
-    assert (estimator.model, estimator.iterations, estimator.refinement) == ("fetal-frame", 6, "consensus")
+def test_estimate_reads_a_dicom_folder(network, tmp_path):
+    folder = write_dicom(tmp_path / "series", picture())
+    assert fetalpose("estimate", folder, "--output", tmp_path / "pose.mrk.json") == 0
+    assert network.asked.options == EstimateOptions()
 
 
-def test_warnings_are_shown_and_are_no_failure(good, tmp_path, capsys):
-    estimator = QuickEstimator(warnings=["No fetus was found with any certainty."])
-    assert fetalpose("estimate", good, "--output", tmp_path / "pose.mrk.json", estimator=estimator) == 0
+def test_warnings_are_shown_and_are_no_failure(network, good, tmp_path, capsys):
+    network.answers(warnings=["No fetus was found with any certainty."])
+    assert fetalpose("estimate", good, "--output", tmp_path / "pose.mrk.json") == 0
     assert "fetalpose: warning: No fetus was found with any certainty." in capsys.readouterr().err
 
 
-def test_nothing_found_overwrites_nothing(good, tmp_path, capsys):
+def test_nothing_found_overwrites_nothing(network, good, tmp_path, capsys):
+    network.answers(np.full((16, 3), np.nan))
     path = write_pose(tmp_path / "pose.mrk.json")
     before = path.read_bytes()
-    assert fetalpose("estimate", good, "--output", path, estimator=QuickEstimator(np.full((16, 3), np.nan))) == 1
+    assert fetalpose("estimate", good, "--output", path) == 1
     assert "No fetus was found" in capsys.readouterr().err
     assert path.read_bytes() == before
 
 
-def test_a_volume_without_a_fetus_is_written_only_when_forced(good, tmp_path, capsys, scene):
-    path, doubtful = write_pose(tmp_path / "pose.mrk.json"), QuickEstimator(POINTS + 1, confidence=0.3)
+def test_a_volume_without_a_fetus_is_written_only_when_forced(network, good, tmp_path, capsys, scene):
+    network.answers(POINTS + 1, confidence=0.3)
+    path = write_pose(tmp_path / "pose.mrk.json")
     before = path.read_bytes()
-    assert fetalpose("estimate", good, "--output", path, estimator=doubtful) == 1
+    assert fetalpose("estimate", good, "--output", path) == 1
     assert "with any certainty; nothing was written" in capsys.readouterr().err
     assert path.read_bytes() == before
-    assert fetalpose("estimate", good, "--output", path, "--force", estimator=doubtful) == 0
+    assert fetalpose("estimate", good, "--output", path, "--force") == 0
     pose = mrml.load_pose(scene, path)
     np.testing.assert_allclose(mrml.points_of(pose), POINTS + 1)
     assert "unsure of the head" in pose.GetAttribute("FetalPose.Warnings"), "the file tells it, too"
 
 
-def test_a_mirrored_file_is_mirrored_for_the_network_and_the_pose_lies_on_the_file(good, tmp_path, scene):
-    estimator, path = QuickEstimator(), tmp_path / "pose.mrk.json"
-    assert fetalpose("estimate", good, "--output", path, "--mirrored", estimator=estimator) == 0
+def test_a_mirrored_file_is_mirrored_for_the_network_and_the_pose_lies_on_the_file(network, good, tmp_path, scene):
+    path = tmp_path / "pose.mrk.json"
+    assert fetalpose("estimate", good, "--output", path, "--mirrored") == 0
     file = mrml.volume_from_node(mrml.read_volume(scene, good))
-    assert np.linalg.det(estimator.volume.ijk_to_ras) == pytest.approx(-np.linalg.det(file.ijk_to_ras))
-    np.testing.assert_allclose(estimator.volume.grid.corners().min(axis=0), file.grid.corners().min(axis=0))
+    mirrored = Grid(file.grid.shape, network.asked.ijk_to_ras)
+    assert np.linalg.det(mirrored.affine) == pytest.approx(-np.linalg.det(file.ijk_to_ras))
+    np.testing.assert_allclose(mirrored.corners().min(axis=0), file.grid.corners().min(axis=0))
     pose = mrml.load_pose(scene, path)
-    expected = file.grid.to_world(estimator.volume.grid.to_voxel(POINTS))
+    expected = file.grid.to_world(mirrored.to_voxel(POINTS))
     np.testing.assert_allclose(mrml.points_of(pose), expected, atol=1e-6)
     assert pose.GetAttribute("FetalPose.Mirrored") == "yes"
 
@@ -230,10 +280,7 @@ def test_bad_volume_ends_in_one_line_and_leaves_the_former_result(tmp_path, capf
     assert output.read_text() == "precious"
 
 
-def test_bad_outputs_are_noticed_before_any_work(good, tmp_path, capsys):
-    def refuse(**_):
-        raise AssertionError("the estimator was started")
-
+def test_bad_outputs_are_noticed_before_any_work(network, good, tmp_path, capsys):
     pose = tmp_path / "pose.mrk.json"
     for options, message in [
         (["--output", tmp_path / "nowhere" / "pose.mrk.json"], "does not exist"),
@@ -242,30 +289,30 @@ def test_bad_outputs_are_noticed_before_any_work(good, tmp_path, capsys):
         (["--output", pose, "--table", good], "must end in .csv"),
         (["--output", pose, "--picture", good], "must end in .png"),
     ]:
-        assert fetalpose("estimate", good, *options, estimator=refuse) == 1
+        assert fetalpose("estimate", good, *options) == 1
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1
     (tmp_path / "folder.mrk.json").mkdir()
-    assert fetalpose("estimate", good, "--output", tmp_path / "folder.mrk.json", estimator=refuse) == 1
+    assert fetalpose("estimate", good, "--output", tmp_path / "folder.mrk.json") == 1
     assert "is a folder" in capsys.readouterr().err
+    assert not network.requests
 
 
-def test_weights_that_differ_from_the_manifest_are_refused(good, tmp_path, capsys, monkeypatch):
+def test_weights_that_differ_from_the_manifest_are_refused(network, good, tmp_path, capsys):
     (tmp_path / "models").mkdir()
     manifest = {"fetal-frame": {"file": "a.safetensors", "sha256": "0" * 64, "kind": "fetal-frame"}}
     (tmp_path / "models" / "manifest.json").write_text(json.dumps(manifest))
     (tmp_path / "models" / "a.safetensors").write_bytes(b"other weights")
-    monkeypatch.setattr(weights, "resource_path", lambda *parts: tmp_path.joinpath(*parts))
-
-    assert fetalpose("estimate", good, "--output", tmp_path / "pose.mrk.json", estimator=Estimator) == 1
+    network.is_client(command=[sys.executable, "-c", OTHER_WEIGHTS, str(tmp_path)])
+    assert fetalpose("estimate", good, "--output", tmp_path / "pose.mrk.json") == 1
     error = capsys.readouterr().err
     assert "SHA-256" in error and error.count("\n") == 1
 
 
-def test_gpu_that_is_not_there_is_refused(good, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+def test_gpu_that_is_not_there_is_refused(network, good, tmp_path, capsys):
+    network.is_client(environment={"CUDA_VISIBLE_DEVICES": ""})
     arguments = ["estimate", good, "--output", tmp_path / "pose.mrk.json", "--device", "cuda"]
-    assert fetalpose(*arguments, estimator=Estimator) == 1
+    assert fetalpose(*arguments) == 1
     error = capsys.readouterr().err
     assert "no GPU" in error and error.count("\n") == 1
 
@@ -274,7 +321,10 @@ def test_wrong_usage_is_one_line(good, tmp_path, capsys):
     pose = tmp_path / "pose.mrk.json"
     for arguments, message in [
         (["estimate", good, "--output", pose, "--device", "abacus"], "abacus"),
-        (["estimate", good, "--output", pose, "--iterations", "-1"], "not a count"),
+        (["estimate", good, "--output", pose, "--iterations", "-1"], "'-1' is not a count: give 0, 1, ..."),
+        (["estimate", good, "--output", pose, "--frame", "0"], "'0' is not a count: give 1, 2, ..."),
+        (["benchmark", "speed", "--threads", "two"], "'two' is not a count: give 1, 2, ..."),
+        (["train", "--model", "r4", "--output", "a.safetensors", "--steps", "1.5"], "'1.5' is not a count"),
         (["estimate", good, "--output", pose, "--refinement", "magic"], "magic"),
         (["estimate", good], "--output"),
         (["guess"], "guess"),
@@ -285,19 +335,26 @@ def test_wrong_usage_is_one_line(good, tmp_path, capsys):
         assert message in error and error.count("\n") == 1
 
 
-def test_interrupt_is_no_success(good, tmp_path, capsys):
-    def interrupted(**_):
-        raise KeyboardInterrupt
+def test_interrupt_is_no_success(network, good, tmp_path):
+    output = tmp_path / "pose.mrk.json"
+    plan = json.dumps(network.plan(mode="hang"))
+    command = [sys.executable, "-c", WITH_FAKE_WORKER, plan, "estimate", str(good), "--output", str(output)]
+    testing = str(Path(__file__).parent)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([testing, str(Path(testing).parent)])}
+    program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    while program.poll() is None and not any(isinstance(request, EstimateRequest) for request in network.requests):
+        time.sleep(0.05)
+    program.send_signal(signal.SIGINT)
+    printed, error = program.communicate()
+    assert (program.returncode, printed) == (130, ""), error
+    assert error.splitlines()[-1].strip().startswith("fetalpose: error: Stopped.") and "Traceback" not in error
+    assert not output.exists()
 
-    assert fetalpose("estimate", good, "--output", tmp_path / "pose.mrk.json", estimator=interrupted) == 130
-    assert capsys.readouterr().err.count("\n") == 1
 
-
-def test_every_refinement_that_the_estimator_knows_can_be_asked_for(good, tmp_path):
-    for name in REFINEMENTS:
-        estimator = QuickEstimator()
-        options = ["--output", tmp_path / "pose.mrk.json", "--refinement", name]
-        assert fetalpose("estimate", good, *options, estimator=estimator) == 0 and estimator.refinement == name
+@pytest.mark.parametrize("name", REFINEMENTS)
+def test_every_refinement_that_the_estimator_knows_can_be_asked_for(network, good, tmp_path, name):
+    assert fetalpose("estimate", good, "--output", tmp_path / "pose.mrk.json", "--refinement", name) == 0
+    assert network.asked.options.refinement == name
 
 
 # --- evaluate
@@ -405,11 +462,12 @@ def test_simulate_refuses_what_there_is_not(tmp_path, capsys, options, message):
 # --- demo
 
 
-def test_demo_compares_with_the_truth(tmp_path, capsys, monkeypatch):
+def test_demo_compares_with_the_truth(network, tmp_path, capsys, monkeypatch):
+    network.answers(POINTS + [0, 2, 0])
     sample = {"sample.nrrd": saved(tmp_path, picture()), "sample.mrk.json": write_pose(tmp_path / "truth.mrk.json")}
     monkeypatch.setattr("FetalPoseLib.cli.demo.resource_path", lambda _folder, name: sample[name])
     folder = tmp_path / "build" / "demo"
-    assert fetalpose("demo", "--output", folder, estimator=QuickEstimator(POINTS + [0, 2, 0])) == 0
+    assert fetalpose("demo", "--output", folder) == 0
     assert sorted(path.name for path in folder.iterdir()) == ["lengths.csv", "pose.mrk.json", "pose.png"]
     assert "mean 2.00 mm, largest 2.00 mm" in capsys.readouterr().out
 
@@ -435,3 +493,19 @@ def test_program_exits_as_it_ends(tmp_path):
 def test_help_teaches_with_examples(capsys, command):
     assert fetalpose(command, "--help") == 0
     assert f"\n  fetalpose {command}" in capsys.readouterr().out
+
+
+def test_an_age_that_contradicts_the_size_is_a_warning_and_stands_in_the_file(network, good, tmp_path, capsys, scene):
+    network.answers(draw_subject("fresh", 1).body.landmarks)
+    path = tmp_path / "pose.mrk.json"
+    assert fetalpose("estimate", good, "--output", path, "--gestational-age", "9w0d") == 0
+    assert "fetalpose: warning: At 9w0d a crown-rump length of" in capsys.readouterr().err
+    pose = mrml.load_pose(scene, path)
+    assert pose.GetAttribute("FetalPose.GestationalAge") == "9w0d"
+    assert "At 9w0d" in pose.GetAttribute("FetalPose.Warnings")
+
+
+def test_what_is_no_age_is_one_clear_line(good, tmp_path, capsys):
+    assert fetalpose("estimate", good, "--output", tmp_path / "pose.mrk.json", "--gestational-age", "12") == 2
+    error = capsys.readouterr().err
+    assert "'12' is not a gestational age. Write weeks and days like 12w3d." in error and error.count("\n") == 1

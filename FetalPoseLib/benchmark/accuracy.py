@@ -13,6 +13,8 @@ from FetalPoseLib.benchmark.cases import CASES, open_case
 from FetalPoseLib.benchmark.observed import as_rows, frame_errors, trace
 from FetalPoseLib.benchmark.records import Records
 from FetalPoseLib.benchmark.report import make_folder, model_origin, origin
+from FetalPoseLib.refinement.options import EstimateOptions
+from FetalPoseLib.simulation import DEFAULT_SPACING_MM
 
 
 def measure(
@@ -22,9 +24,9 @@ def measure(
     output: Path,
     *,
     model: str,
-    refinement: str = "consensus",
-    spacing: float = 0.5,
-    iterations: int = 6,
+    refinement: str = EstimateOptions.refinement,
+    spacing: float = DEFAULT_SPACING_MM,
+    iterations: int = EstimateOptions.iterations,
     cases: Path = CASES,
     fresh: bool = False,
     command: str | None = None,
@@ -41,7 +43,8 @@ def measure(
     name = Path(model).stem
     if command is None:
         command = f"accuracy --model {name} --split {split} --refinement {refinement}"
-        command += f" --iterations {iterations}" * (iterations != 6) + f" --spacing {spacing:g}" * (spacing != 0.5)
+        command += f" --iterations {iterations}" * (iterations != EstimateOptions.iterations)
+        command += f" --spacing {spacing:g}" * (spacing != DEFAULT_SPACING_MM)
     header = origin(command) | model_origin(estimator, model)
     header |= {"split": split, "spacing_mm": spacing, "iterations": iterations, "refinement_name": refinement}
     records = Records(records_path(make_folder(output), name, refinement, split), header, fresh=fresh)

@@ -11,6 +11,7 @@ import numpy as np
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import replacing
 from FetalPoseLib.npz import read_npz
+from FetalPoseLib.simulation import DEFAULT_SPACING_MM
 from FetalPoseLib.simulation.datasets import simulate
 from FetalPoseLib.simulation.fingerprint import FROZEN, load_fingerprints
 from FetalPoseLib.volume.grid import Volume
@@ -28,7 +29,7 @@ class BenchmarkCase:
     seen: np.ndarray
 
 
-def open_case(split: str, index: int, *, spacing: float = 0.5, folder: Path = CASES) -> BenchmarkCase:
+def open_case(split: str, index: int, *, spacing: float = DEFAULT_SPACING_MM, folder: Path = CASES) -> BenchmarkCase:
     """Subject `index` of `split` at `spacing` mm, from `folder` if it was simulated before and Sim-152 is the same."""
     path = Path(folder) / f"{split}-{index:03d}-{spacing:g}mm.npz"
     frozen = json.dumps(load_fingerprints()[split][index]) if split in FROZEN else ""

@@ -21,6 +21,7 @@ from FetalPoseLib.body.fetal_frame import TRUNK
 from FetalPoseLib.body.pose_library import PoseLibrary
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.refinement.options import REFINEMENTS, ConsensusOptions, OnlineSslOptions, RefinementOptions
+from FetalPoseLib.simulation import DEFAULT_SPACING_MM
 from FetalPoseLib.simulation.fingerprint import FROZEN
 
 #: What is varied unless asked otherwise, each about the preset of its method; iterations are read off every run.
@@ -143,8 +144,8 @@ def choose(
     output: Path,
     *,
     model: str,
-    spacing: float = 0.5,
-    iterations: int = 6,
+    spacing: float = DEFAULT_SPACING_MM,
+    iterations: int,
     cases: Path = CASES,
     records: Path = RECORDS,
     fresh: bool = False,

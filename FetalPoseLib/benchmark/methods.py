@@ -29,6 +29,7 @@ from FetalPoseLib.body.measurements import segment_lengths
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.network.weights import load_manifest
+from FetalPoseLib.refinement.options import EstimateOptions
 from FetalPoseLib.simulation.fingerprint import FROZEN
 
 SPLITS = ("test", "shifted")
@@ -54,7 +55,7 @@ class Method:
     @property
     def iterations(self) -> int:
         """What is asked of the estimator: a rival is measured without refinement."""
-        return 0 if self.refinement == "none" else 6
+        return 0 if self.refinement == "none" else EstimateOptions.iterations
 
 
 def _methods() -> Iterable[Method]:

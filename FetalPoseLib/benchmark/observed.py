@@ -63,7 +63,7 @@ class Observed(Estimator):
         return self.detector.seen.located_at
 
 
-def trace(estimator, volume: Volume, *, iterations: int = 6) -> dict:
+def trace(estimator, volume: Volume, *, iterations: int) -> dict:
     """Estimate a pose and write down all of it, as JSON holds it; a landmark not seen is None.
 
     Returns

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.refinement.options import EstimateOptions
+from FetalPoseLib.simulation import DEFAULT_SPACING_MM
 
 WHAT = ("pictures", "methods", "accuracy", "refinement", "memory", "speed", "simulator")
 SPLITS = ("validation", "test", "shifted")
@@ -21,7 +22,7 @@ class BenchmarkOptions:
     estimate: EstimateOptions = EstimateOptions()  #: model, device, refinement and iterations that are measured
     split: Sequence[str] = ("validation",)  #: accuracy: which subjects, of `SPLITS`
     subjects: int | None = None  #: only the first so many of each split; None: all
-    spacing: float = 0.5  #: of the volumes, mm
+    spacing: float = DEFAULT_SPACING_MM  #: of the volumes, mm
     fresh: bool = False  #: measure again what was measured before
     weights: Path = Path("runs")  #: methods: folder of the rivals' weights
     vary: Sequence[str] | None = None  #: refinement: NAME=A,B, an option and its values; None: `choices.AXES`
@@ -30,19 +31,16 @@ class BenchmarkOptions:
     threads: int | None = None  #: of the CPU; None: PyTorch's choice
 
 
-def run(what: str, options: BenchmarkOptions, *, estimator_factory=None) -> None:
+def run(what: str, options: BenchmarkOptions) -> None:
     """Measure one of `WHAT`, or "all", and write the results into ``options.output``.
-
-    Parameters
-    ----------
-    estimator_factory : callable, optional
-        Called with ``model``, ``device`` and ``refinement`` instead of `observed.Observed`.
 
     Raises
     ------
     FetalPoseError
-        The spacing cannot be simulated, or what one of the measurements raises.
+        There is no such measurement, the spacing cannot be simulated, or what one of the measurements raises.
     """
+    if what not in (*WHAT, "all"):
+        raise FetalPoseError(f"There is no measurement '{what}'. Choose one of {', '.join(WHAT)}, or all.")
     if not 0.3 <= options.spacing <= 5:
         raise FetalPoseError(f"A spacing of {options.spacing:g} mm cannot be simulated. Choose 0.3 to 5 mm.")
     import torch
@@ -55,11 +53,11 @@ def run(what: str, options: BenchmarkOptions, *, estimator_factory=None) -> None
     parts = {"accuracy": _accuracy, "refinement": _refinement, "memory": _memory, "speed": _speed}
     parts |= {"simulator": _simulator, "pictures": _pictures, "methods": _methods}
     for part in reversed(WHAT) if what == "all" else (what,):  # the short ones first
-        parts[part](options, estimator_factory)
+        parts[part](options)
     print(f"wrote the results into {options.output}")
 
 
-def _accuracy(options: BenchmarkOptions, factory) -> None:
+def _accuracy(options: BenchmarkOptions) -> None:
     from FetalPoseLib.benchmark.accuracy import measure
     from FetalPoseLib.benchmark.report import markdown
     from FetalPoseLib.benchmark.tables import difference_table, summary_table, write_tables
@@ -71,29 +69,29 @@ def _accuracy(options: BenchmarkOptions, factory) -> None:
         "fresh": options.fresh,
     }
     settings["refinement"] = options.estimate.refinement
-    estimator = _estimator(options, factory)
+    estimator = _estimator(options)
     for split in options.split:
         measure(estimator, split, _subjects(options, split), options.output, **settings)
     runs = write_tables(options.output)
     print(markdown(summary_table(runs)), markdown(difference_table(runs)), sep="\n\n")
 
 
-def _methods(options: BenchmarkOptions, factory) -> None:
+def _methods(options: BenchmarkOptions) -> None:
     from FetalPoseLib.benchmark.methods import measure_all, write_methods
     from FetalPoseLib.benchmark.report import markdown
 
     def make(**changes):
-        return _estimator(replace(options, estimate=replace(options.estimate, **changes)), factory)
+        return _estimator(replace(options, estimate=replace(options.estimate, **changes)))
 
     measure_all(make, options.weights, options.output, spacing=options.spacing, fresh=options.fresh)
     print(markdown(write_methods(options.output)))
 
 
-def _refinement(options: BenchmarkOptions, factory) -> None:
+def _refinement(options: BenchmarkOptions) -> None:
     from FetalPoseLib.benchmark.choices import AXES, choose, combinations, parse_axes
     from FetalPoseLib.benchmark.report import markdown
 
-    axes, estimator = parse_axes(options.vary) if options.vary else AXES, _estimator(options, factory)
+    axes, estimator = parse_axes(options.vary) if options.vary else AXES, _estimator(options)
     choices = combinations(axes, full=options.full)
     table = choose(
         estimator, choices, _subjects(options, "validation"), options.output, model=options.estimate.model,
@@ -102,7 +100,7 @@ def _refinement(options: BenchmarkOptions, factory) -> None:
     print(markdown(table[:10]))
 
 
-def _memory(options: BenchmarkOptions, factory) -> None:
+def _memory(options: BenchmarkOptions) -> None:
     from dataclasses import asdict
 
     from FetalPoseLib.benchmark import memory
@@ -119,28 +117,23 @@ def _memory(options: BenchmarkOptions, factory) -> None:
     print(markdown(rows), markdown(finest), sep="\n\n")
 
 
-def _speed(options: BenchmarkOptions, factory) -> None:
+def _speed(options: BenchmarkOptions) -> None:
     from FetalPoseLib.benchmark import speed
     from FetalPoseLib.benchmark.cases import open_case
     from FetalPoseLib.benchmark.report import markdown
 
-    settings = {
-        "device": options.estimate.device,
-        "iterations": options.estimate.iterations,
-        "threads": options.threads,
-    }
     case = open_case("validation", 0, spacing=options.spacing)
-    print(markdown(speed.measure(case, options.output, model=options.estimate.model, **settings)))
+    print(markdown(speed.measure(case, options.output, options.estimate, threads=options.threads)))
 
 
-def _simulator(options: BenchmarkOptions, factory) -> None:
+def _simulator(options: BenchmarkOptions) -> None:
     from FetalPoseLib.benchmark import simulator
     from FetalPoseLib.benchmark.report import markdown
 
     print(markdown(simulator.measure(options.output, volumes=min(options.subjects or 4, 24))))
 
 
-def _pictures(options: BenchmarkOptions, factory) -> None:
+def _pictures(options: BenchmarkOptions) -> None:
     from FetalPoseLib.benchmark.pictures import draw_all
     from FetalPoseLib.benchmark.report import make_folder
 
@@ -150,12 +143,11 @@ def _pictures(options: BenchmarkOptions, factory) -> None:
     draw_all(records, make_folder(Path("docs/pictures")))
 
 
-def _estimator(options: BenchmarkOptions, factory):
+def _estimator(options: BenchmarkOptions):
     from FetalPoseLib.benchmark.observed import Observed
 
-    return (factory or Observed)(
-        model=options.estimate.model, device=options.estimate.device, refinement=options.estimate.refinement
-    )
+    chosen = options.estimate
+    return Observed(model=chosen.model, device=chosen.device, refinement=chosen.refinement)
 
 
 def _subjects(options: BenchmarkOptions, split: str) -> range:

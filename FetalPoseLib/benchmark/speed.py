@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
-import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 from FetalPoseLib.benchmark.report import Folder, markdown, origin
 from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.refinement.options import EstimateOptions
 
 WARM_RUNS = 3
 
 
-def measure(case, output: Path, *, model: str, device: str = "auto", iterations: int = 6, threads: int | None = None):
-    """Time a new process on the volume of a `cases.BenchmarkCase`, saved as NRRD; write speed.csv and speed.md."""
+def measure(case, output: Path, options: EstimateOptions, *, threads: int | None = None) -> list[dict]:
+    """Time a new process on the volume of a `cases.BenchmarkCase`, saved as NRRD; write speed.csv and speed.md.
+
+    ``threads`` of the CPU; None: PyTorch's choice. FetalPoseError if the process fails.
+    """
     from FetalPoseLib import scene as mrml
 
     mrml.silence_log()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "case.nrrd"
         mrml.write_volume(mrml.add_volume(mrml.new_scene(), case.volume, case.name), path)
-        words = [path, "--model", model, "--device", device, "--iterations", iterations]
-        words += [] if threads is None else ["--threads", threads]
-        command = [sys.executable, "-m", "FetalPoseLib.benchmark.speed", *map(str, words)]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        request = {"volume": str(path), "options": asdict(options), "threads": threads}
+        command = [sys.executable, "-m", "FetalPoseLib.benchmark.speed"]
+        result = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True, check=False)
     if result.returncode:
         raise FetalPoseError(f"The timed process failed: {result.stderr.strip().splitlines()[-1]}")
     answer = json.loads(result.stdout.splitlines()[-1])
-    header = origin(f"speed --model {Path(model).stem}") | answer["header"]
+    header = origin(f"speed --model {Path(options.model).stem}") | answer["header"]
     out, table = Folder(output, [header]), rows(answer["runs"])
     size = " x ".join(map(str, case.volume.array.shape[::-1]))
     spacing, load = case.volume.grid.spacing[0], answer["load"]
@@ -75,18 +79,11 @@ def _run_once(estimator, path: Path, iterations: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """The process that is timed: prints one line of JSON."""
+    """The process that is timed: reads its request, one line of JSON, from standard input, and prints one."""
     start = time.perf_counter()
-    import os
-
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("volume", type=Path)
-    parser.add_argument("--model", default="fetal-frame")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--iterations", type=int, default=6)
-    parser.add_argument("--threads", type=int)
-    args = parser.parse_args()
+    request = json.loads(sys.stdin.readline())
+    path, options, threads = Path(request["volume"]), EstimateOptions(**request["options"]), request["threads"]
     import torch
 
     from FetalPoseLib import scene as mrml
@@ -94,16 +91,16 @@ def main() -> None:
     from FetalPoseLib.benchmark.report import model_origin
 
     mrml.silence_log()
-    if args.threads:
-        torch.set_num_threads(args.threads)
+    if threads:
+        torch.set_num_threads(threads)
     imported = time.perf_counter() - start
     start = time.perf_counter()
-    estimator = Observed(model=args.model, device=args.device)
+    estimator = Observed(model=options.model, device=options.device)
     opened = time.perf_counter() - start
-    cold = {"import": imported, "open model": opened, **_run_once(estimator, args.volume, args.iterations)}
+    cold = {"import": imported, "open model": opened, **_run_once(estimator, path, options.iterations)}
     cold["total"] += imported + opened
-    runs = [cold, *(_run_once(estimator, args.volume, args.iterations) for _ in range(WARM_RUNS))]
-    header = model_origin(estimator, args.model) | {"threads": torch.get_num_threads()}
+    runs = [cold, *(_run_once(estimator, path, options.iterations) for _ in range(WARM_RUNS))]
+    header = model_origin(estimator, options.model) | {"threads": torch.get_num_threads()}
     print(json.dumps({"runs": runs, "header": header, "load": load}))
 
 

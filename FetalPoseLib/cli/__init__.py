@@ -29,21 +29,18 @@ Research use only. The models are trained on simulated volumes; train on your ow
 """
 
 
-def main(argv: list[str] | None = None, *, estimator_factory=None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit status, 0 only on success.
 
     Parameters
     ----------
     argv : list of str, optional
         Arguments without the program's name; those of the process if None.
-    estimator_factory : callable, optional
-        Called as ``estimator_factory(model=..., device=...)`` instead of `estimator.Estimator`: for tests of what lies
-        around the network, and for programs with an estimator of their own.
     """
     argv = sys.argv[1:] if argv is None else argv
     try:
         parser = _parser(next((word for word in argv if word in COMMANDS), None))
-        args = parser.parse_args(argv, argparse.Namespace(estimator_factory=estimator_factory))
+        args = parser.parse_args(argv)
         _replace_what_does_not_encode(sys.stdout)
         status = args.run(args) or 0
         sys.stdout.flush()

@@ -25,7 +25,7 @@ from pathlib import Path
 from FetalPoseLib.benchmark import run as benchmark
 from FetalPoseLib.benchmark.run import SPLITS, WHAT, BenchmarkOptions
 from FetalPoseLib.cli.estimate import add_estimator_arguments
-from FetalPoseLib.cli.options import ESTIMATE_ARGUMENTS, take_defaults
+from FetalPoseLib.cli.options import ESTIMATE_ARGUMENTS, positive, take_defaults
 from FetalPoseLib.refinement.options import EstimateOptions
 
 
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="FOLDER", type=Path, help="where it goes (default %(default)s)")
     add_estimator_arguments(parser)
     parser.add_argument("--split", nargs="+", choices=SPLITS, help="accuracy: which subjects")
-    parser.add_argument("--subjects", type=_positive, metavar="N", help="only the first N of each split")
+    parser.add_argument("--subjects", type=positive, metavar="N", help="only the first N of each split")
     parser.add_argument("--spacing", type=float, metavar="MM", help="of the volumes (default %(default)s)")
     parser.add_argument("--fresh", action="store_true", help="measure again what was measured before")
     parser.add_argument(
@@ -46,18 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--vary", action="append", metavar="NAME=A,B", help="refinement: an option and its values")
     parser.add_argument("--full", action="store_true", help="refinement: every combination, not one change at a time")
-    parser.add_argument("--width", type=_positive, help="memory: channels of the first level (default %(default)s)")
-    parser.add_argument("--threads", type=_positive, metavar="N", help="of the CPU (default PyTorch's choice)")
+    parser.add_argument("--width", type=positive, help="memory: channels of the first level (default %(default)s)")
+    parser.add_argument("--threads", type=positive, metavar="N", help="of the CPU (default PyTorch's choice)")
     take_defaults(parser, BenchmarkOptions)
 
 
 def run(args: argparse.Namespace) -> None:
     estimate = EstimateOptions(**{name: getattr(args, name) for name in ESTIMATE_ARGUMENTS})
     own = {field.name: getattr(args, field.name) for field in fields(BenchmarkOptions) if field.name != "estimate"}
-    benchmark.run(args.what, BenchmarkOptions(estimate=estimate, **own), estimator_factory=args.estimator_factory)
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a count: give 1, 2, ...")
-    return int(text)
+    benchmark.run(args.what, BenchmarkOptions(estimate=estimate, **own))

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from FetalPoseLib.cli.options import ESTIMATE_ARGUMENTS, take_defaults
+from FetalPoseLib.cli.options import ESTIMATE_ARGUMENTS, count, positive, take_defaults
 from FetalPoseLib.errors import FetalPoseError, printable
 from FetalPoseLib.files import check_writable, replacing
 from FetalPoseLib.refinement.options import EstimateOptions
@@ -36,7 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="POSE.mrk.json", type=Path, required=True, help="where the pose goes")
     parser.add_argument("--table", metavar="LENGTHS.csv", type=Path, help="write the 15 lengths as a table, too")
     parser.add_argument("--picture", metavar="POSE.png", type=Path, help="draw the pose over its volume, too")
-    parser.add_argument("--frame", metavar="N", type=_positive, help="which of the volumes over time that a file holds")
+    parser.add_argument("--frame", metavar="N", type=positive, help="which of the volumes over time that a file holds")
+    parser.add_argument(
+        "--gestational-age",
+        metavar="12w3d",
+        type=_days,
+        help="of the fetus; a crown-rump length that does not go with it is named in a warning",
+    )
     parser.add_argument(
         "--mirrored",
         action="store_true",
@@ -55,7 +61,7 @@ def add_estimator_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--iterations",
-        type=_count,
+        type=count,
         metavar="N",
         help="steps of refinement at most (default %(default)s; 0 for the bare detection); consensus takes one "
         "further look at most",
@@ -73,7 +79,7 @@ def add_estimator_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     estimate(
         args, args.volume, output=args.output, table=args.table, picture=args.picture, frame=args.frame,
-        mirrored=args.mirrored, force=args.force,
+        mirrored=args.mirrored, force=args.force, age_days=args.gestational_age,
     )  # fmt: skip
 
 
@@ -87,6 +93,7 @@ def estimate(
     frame: int | None = None,
     mirrored: bool = False,
     force: bool = False,
+    age_days: int | None = None,
 ) -> np.ndarray:
     """Estimate the pose in the file `source`, write and print what was asked for; the points (16, 3) in RAS mm."""
     check_writable(output, ".mrk.json")
@@ -96,6 +103,7 @@ def estimate(
         check_writable(picture, ".png", ".pdf", ".svg")
 
     from FetalPoseLib import scene as mrml
+    from FetalPoseLib.body.age import contradiction, weeks_and_days
     from FetalPoseLib.body.measurements import length_table, write_csv
     from FetalPoseLib.body.plausibility import doubts, holds_fetus
     from FetalPoseLib.body.pose_library import PoseLibrary
@@ -104,21 +112,22 @@ def estimate(
     mrml.silence_log()
     scene = mrml.new_scene()
     with WorkerClient() as client:
-        if args.estimator_factory is None:
-            client.warm_up(_options(args))  # the process starts while the volume is read
+        client.warm_up(_options(args))  # the process starts while the volume is read
         node = mrml.read_volume(scene, source, frame=frame)
         shown = mrml.volume_from_node(node)
         mirror = mirror_matrix(shown) if mirrored else np.eye(4)
         volume = Volume(shown.array, mirror @ shown.ijk_to_ras)
         with tqdm(total=3 + args.iterations, desc="open", unit="step", file=sys.stderr, leave=False) as bar:
-            if args.estimator_factory is None:
-                result = _by_worker(client, args, volume, partial(_show, bar))
-            else:
-                estimator = args.estimator_factory(model=args.model, device=args.device, refinement=args.refinement)
-                result = estimator.estimate(volume, iterations=args.iterations, progress=partial(_show, bar))
+            result = _by_worker(client, args, volume, partial(_show, bar))
     open_questions = mrml.doubts_of(node)
     doubtful = doubts(result.points, result.confidence, PoseLibrary.load(resource_path("pose_library.npz")))
-    warnings = [*result.warnings, *(doubt.sentence for doubt in open_questions), *(doubt.reason for doubt in doubtful)]
+    against_age = None if age_days is None else contradiction(result.points, age_days)
+    warnings = [
+        *result.warnings,
+        *filter(None, [against_age]),
+        *(doubt.sentence for doubt in open_questions),
+        *(doubt.reason for doubt in doubtful),
+    ]
     for warning in warnings:
         print(f"fetalpose: warning: {printable(' '.join(warning.split()))}", file=sys.stderr)
     if not np.isfinite(result.points).any():
@@ -131,6 +140,8 @@ def estimate(
         provenance["Unconfirmed"] = ", ".join(doubt.code for doubt in open_questions)
     if mirrored:
         provenance["Mirrored"] = "yes"
+    if age_days is not None:
+        provenance["GestationalAge"] = weeks_and_days(age_days)
     if warnings:
         provenance["Warnings"] = " ".join(warnings)
     result = replace(result, points=transform_points(mirror, result.points), provenance=provenance)
@@ -148,6 +159,15 @@ def estimate(
     for row in rows:
         print(f"{row['segment']:<24}{row['length_mm'] or '-':>8} mm")
     return result.points
+
+
+def _days(text: str) -> int:
+    from FetalPoseLib.body.age import parse_gestational_age
+
+    try:
+        return parse_gestational_age(text)
+    except FetalPoseError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _by_worker(client: WorkerClient, args, volume, show):
@@ -178,15 +198,3 @@ def _show(bar, progress) -> None:
 
 def _options(args) -> EstimateOptions:
     return EstimateOptions(model=args.model, device=args.device, refinement=args.refinement, iterations=args.iterations)
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not the number of a frame: give 1, 2, ...")
-    return int(text)
-
-
-def _count(text: str) -> int:
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"'{text}' is not a count: give 0, 1, 2, ...")
-    return int(text)

@@ -1,4 +1,4 @@
-"""The defaults of a command's arguments are those of its options: they are typed there, once."""
+"""What the commands' arguments share: counts, and the defaults, which are those of the options and are typed there."""
 
 import argparse
 from dataclasses import MISSING, fields
@@ -9,9 +9,24 @@ ESTIMATE_ARGUMENTS = ("model", "device", "refinement", "iterations")  #: fields 
 def take_defaults(parser: argparse.ArgumentParser, options: type, names: tuple[str, ...] | None = None) -> None:
     """Give the arguments the defaults of the fields of the same names, or of those in ``names`` only.
 
-    A repeatable argument (``append``) and one without a field keep their own: argparse appends to a list.
+    A sequence becomes a list, to a copy of which argparse appends.
     """
-    appended = {action.dest for action in parser._actions if isinstance(action, argparse._AppendAction)}
-    known = {action.dest for action in parser._actions} - appended
-    chosen = [field for field in fields(options) if field.name in known and (names is None or field.name in names)]
-    parser.set_defaults(**{field.name: field.default for field in chosen if field.default is not MISSING})
+    defaults = {field.name: field.default for field in fields(options) if names is None or field.name in names}
+    given = {name: default for name, default in defaults.items() if default is not MISSING}
+    parser.set_defaults(**{name: list(value) if isinstance(value, tuple) else value for name, value in given.items()})
+
+
+def positive(text: str) -> int:
+    """The type of an argument that is 1, 2, ...: a count of at least one, or a number that counts from 1."""
+    return _whole(text, least=1)
+
+
+def count(text: str) -> int:
+    """The type of an argument that is 0, 1, 2, ..."""
+    return _whole(text, least=0)
+
+
+def _whole(text: str, *, least: int) -> int:
+    if not (text.isascii() and text.isdigit()) or int(text) < least:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a count: give {least}, {least + 1}, ...")
+    return int(text)

@@ -14,6 +14,7 @@ from pathlib import Path
 from FetalPoseLib import __version__
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import check_writable
+from FetalPoseLib.simulation import DEFAULT_SPACING_MM
 
 _SPACINGS = (0.3, 3.0)  # mm: finer needs more memory than a computer has, coarser shows no limbs
 
@@ -24,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--subject", type=int, metavar="K", help="... and the number in it, from 0")
     parser.add_argument("--output", metavar="CASE.nrrd", type=Path, required=True, help="where the volume goes")
     parser.add_argument("--landmarks", metavar="CASE.mrk.json", type=Path, required=True, help="where the truth goes")
-    parser.add_argument("--spacing", metavar="MM", type=float, default=0.5, help="voxel size (default 0.5)")
+    parser.add_argument("--spacing", metavar="MM", type=float, default=DEFAULT_SPACING_MM,
+                        help="voxel size (default %(default)s)")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> None:

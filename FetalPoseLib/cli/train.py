@@ -50,7 +50,7 @@ import argparse
 from dataclasses import fields
 from pathlib import Path
 
-from FetalPoseLib.cli.options import take_defaults
+from FetalPoseLib.cli.options import positive, take_defaults
 from FetalPoseLib.training.models import MODELS
 from FetalPoseLib.training.run import TrainingOptions, train
 
@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--pass", dest="only", choices=("locate", "orient", "detect"), help="train one of fetal-frame's networks only")
     add(
         "--steps",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="for each network (default 6000 for locate and orient, 9500 for detect, 16000 for r4 and gcp)",
     )
@@ -100,7 +100,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("on", "off"),
         help="of gradients: a third of the memory at 1.4 times the time (default: on for gcp)",
     )
-    add("--width", type=_positive, metavar="W", help="channels of the first level (default 16; detect 24)")
+    add("--width", type=positive, metavar="W", help="channels of the first level (default 16; detect 24)")
     add(
         "--input-stride",
         type=int,
@@ -114,7 +114,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="fetuses to simulate (default 1000; none with --data); the first 100 are the training subjects of Sim-152",
     )
-    add("--workers", type=_positive, metavar="N", help="processes that simulate (default: half of the cores)")
+    add("--workers", type=positive, metavar="N", help="processes that simulate (default: half of the cores)")
     add(
         "--resume",
         choices=("automatic", "never"),
@@ -124,8 +124,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--curves", metavar="CURVES.png", type=Path, help="also draw loss and error over the steps")
     add(
         "--precision",
-        choices=("float16", "int8"),
-        help="of the weights in the file: float16 (default), or int8 for half the size",
+        choices=("float16", "int8", "int4"),
+        help="of the weights in the file: float16 (default), int8 for half the size, int4 for a quarter",
     )
     add(
         "--library",
@@ -133,16 +133,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="with --data: also write your poses as a library for refinement",
     )
-    add("--validate-every", type=_positive, metavar="N", help="steps between validations (default %(default)s)")
+    add("--validate-every", type=positive, metavar="N", help="steps between validations (default %(default)s)")
     add("--device", choices=("auto", "cpu", "cuda"), help="auto (default) takes a GPU if there is one")
     take_defaults(parser, TrainingOptions)
 
 
 def run(args: argparse.Namespace) -> None:
     train(TrainingOptions(**{field.name: getattr(args, field.name) for field in fields(TrainingOptions)}))
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a positive whole number")
-    return int(text)

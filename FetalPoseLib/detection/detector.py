@@ -63,7 +63,8 @@ class TrainedNetwork:
         own = {key.removeprefix(prefix): value.float() for key, value in state.items() if key.startswith(prefix)}
         net.load_state_dict(own, strict=False)  # `check_networks` has compared them
         set_normalisation(net, spec.normalisation)
-        return cls(net.eval().to(device, memory_format=torch.channels_last_3d), spec, bfloat16)
+        net = net.eval().to(device)
+        return cls(net.to(memory_format=torch.channels_last_3d), spec, bfloat16)  # type: ignore[call-overload]
 
     def heatmap_grid(self, grid: Grid) -> Grid:
         """Where the heatmaps of an input on ``grid`` lie."""
@@ -179,7 +180,8 @@ class Detector:
         if frame is not None:
             return self._best_view([frame], scan)
         located, grid = self._located(scan)
-        view = self._best_view(self.first_frames(scan, located, grid), scan)
+        frames = self.first_frames(scan, located, grid)
+        view = self._best_view(frames, scan) if frames else None
         if view is not None and view.certainty >= self.search.doubt:
             return view
         inverted = self._is_fetus_in(Scan(exchanged_greys(scan.image), scan.grid))
@@ -232,16 +234,16 @@ class Detector:
 
     def _oriented(self, frames: list[FetalFrame], scan: Scan) -> list[list[Reading]]:
         """What *orient* reads from each of the frames, likeliest first; nothing where it sees no trunk."""
-        orient = self.networks["orient"]
+        orient, template = self.networks["orient"], self.template
+        assert template is not None, "a model with pass 1 has the mean body of its library"
         boxes = [orient.spec.box(frame) for frame in frames]
         heatmaps = orient.heatmaps_of_batch(torch.stack([scan.on(box) for box in boxes])).cpu()
         return [
-            read_frames(found, orient.heatmap_grid(box), self.template)
-            for found, box in zip(heatmaps, boxes, strict=True)
+            read_frames(found, orient.heatmap_grid(box), template) for found, box in zip(heatmaps, boxes, strict=True)
         ]
 
-    def _best_view(self, frames: list[FetalFrame], scan: Scan) -> View | None:
-        """The frame in which pass 2 recognises most, once more in the frame of its own landmarks; None of none.
+    def _best_view(self, frames: list[FetalFrame], scan: Scan) -> View:
+        """The one of at least one frame in which pass 2 recognises most, once more in the frame of its own landmarks.
 
         The others are not looked at once one leaves no doubt.
         """
@@ -250,8 +252,8 @@ class Detector:
             views += self._views([frame], scan)
             if views[-1].certainty >= self.search.certain:
                 break
-        best = max(views, key=lambda view: view.certainty, default=None)
-        if best is None or best.own_frame is None:
+        best = max(views, key=lambda view: view.certainty)
+        if best.own_frame is None:
             return best
         return max(best, *self._views([best.own_frame], scan), key=lambda view: view.certainty)
 
@@ -275,4 +277,5 @@ class Detector:
 
 
 def _judged(view: View) -> Judged:
+    assert view.frame is not None, "pass 2 looks from a frame"
     return Judged(view.frame, view.certainty, view.own_frame, view)

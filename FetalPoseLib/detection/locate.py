@@ -67,7 +67,7 @@ def axis_frame(head: np.ndarray, sacrum: np.ndarray, twist: float = 0.0) -> Feta
     ``twist`` (radians) turns it about its cranial axis. ValueError if the two points coincide.
     """
     axis = head - sacrum
-    length = np.linalg.norm(axis)
+    length = float(np.linalg.norm(axis))
     if not length > 1.0:
         raise ValueError(f"head and sacrum lie {length:.2g} mm apart, which gives no axis")
     cranial = axis / length
@@ -127,7 +127,7 @@ def read_frames(heatmaps, grid: Grid, template: np.ndarray) -> list[Reading]:
 
 def distinct(readings: list[Reading], count: int) -> list[Reading]:
     """The ``count`` best readings that differ from all better ones by more than `OTHER_READING` degrees, best first."""
-    kept = []
+    kept: list[Reading] = []
     for reading in sorted(readings, key=lambda r: -r.score):
         if len(kept) < count and all(reading.frame.angle_to(k.frame) > OTHER_READING for k in kept):
             kept.append(reading)

@@ -182,7 +182,7 @@ class FrameSearch:
         Close the generator to cancel.
         """
         judged, coarse, fine, looks = list(known), [], [], 0
-        proposed = []  # frames that *orient* has looked from again
+        proposed: list[FetalFrame] = []  # frames that *orient* has looked from again
         tried = [frame for one in known for frame in (one.frame, one.own_frame) if frame is not None]
         total = sum(map(len, rounds))
         for frames in rounds:
@@ -207,7 +207,7 @@ class FrameSearch:
 
     def _best(self, readings: list[Reading], known: list[FetalFrame], count: int) -> list[FetalFrame]:
         """The best readings' frames that differ from one another and from all known ones, best first."""
-        new = []
+        new: list[FetalFrame] = []
         for reading in sorted(readings, key=lambda r: -r.score):
             if len(new) == count:
                 break
@@ -216,7 +216,7 @@ class FrameSearch:
         return new
 
     def _same(self, one: FetalFrame, other: FetalFrame) -> bool:
-        apart = np.linalg.norm(one.origin - other.origin) / min(one.size, other.size)
+        apart = float(np.linalg.norm(one.origin - other.origin)) / min(one.size, other.size)
         return one.angle_to(other) <= self.options.same_deg and apart <= self.options.same_shift
 
 

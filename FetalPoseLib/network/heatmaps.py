@@ -62,7 +62,8 @@ def peaks(heatmap, count: int, min_distance: float) -> tuple[np.ndarray, np.ndar
     heights = values[tuple(candidates.T)]
     order = heights.argsort(descending=True, stable=True)
     candidates, heights = candidates[order], heights[order]
-    points, found = [], []
+    points: list[list[float]] = []
+    found: list[float] = []
     while len(candidates) and len(points) < count:
         point, gain = _subvoxel(values, candidates[0].tolist())
         points.append(point)

@@ -33,15 +33,16 @@ class SkeletonRNN(nn.Module):
         self.message = nn.Conv3d(hidden, hidden, kernel_size=3, padding=1)
         self.out = nn.Conv3d(hidden, 1, kernel_size=1)
         nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        nn.init.zeros_(self.out.get_parameter("bias"))
 
     def forward(self, features: Tensor) -> Tensor:
         own = self.own(features).unflatten(1, (-1, self.message.in_channels)).unbind(1)
         state: dict[int, Tensor] = {}
         for level in self.levels:
             joints = torch.cat([own[landmark] for landmark, _ in level])
-            if level[0][1] is not None:
-                joints = joints + self.message(torch.cat([state[parent] for _, parent in level]))
+            messages = [state[parent] for _, parent in level if parent is not None]  # none at the root
+            if messages:
+                joints = joints + self.message(torch.cat(messages))
             state |= dict(zip((landmark for landmark, _ in level), F.relu(joints).chunk(len(level)), strict=True))
         maps = self.out(torch.cat([state[landmark] for landmark in sorted(state)]))
         return torch.cat(maps.chunk(len(state)), dim=1)

@@ -56,11 +56,12 @@ class TaskSpec:
         return usable and box and _within(self.voxels_per_size, (1.0, 200.0))
 
     def box(self, frame: FetalFrame) -> Grid:
-        """The grid that the network is shown of a fetus in this frame."""
+        """The grid that the network is shown of a fetus in this frame; ValueError if it is shown whole volumes."""
+        if self.lower is None or self.upper is None or self.voxels_per_size is None:
+            raise ValueError(f"the network of the task '{self.task}' is shown whole volumes")
         return grid_in_frame(frame, self.lower, self.upper, self.voxels_per_size)
 
 
 def _within(value: object, limits: tuple[float, float]) -> bool:
     """Whether a value of a header is a number within the limits."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and limits[0] <= value <= limits[1]
+    return isinstance(value, int | float) and not isinstance(value, bool) and limits[0] <= value <= limits[1]

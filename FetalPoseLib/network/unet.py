@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -37,6 +38,8 @@ class BatchNorm(nn.BatchNorm3d):
 
     normalisation = "volume"
     recomputing = False
+    running_mean: Tensor  # always tracked
+    running_var: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
@@ -220,13 +223,13 @@ class LandmarkNet(nn.Module):
         """The parameters of everything after the lowest level's Conv layers: the way up and the heatmaps."""
         return [p for part in (self.bottom[-1], self.joins, self.ascent) for p in part.parameters()]
 
-    def config(self) -> dict[str, int]:
+    def config(self) -> dict[str, Any]:
         """What ``from_config`` needs to build the same network; GCP is no part of it, as it changes no result."""
         names = ("in_channels", "out_channels", "width", "input_stride", "levels", "max_channels", "recurrence")
         return {name: getattr(self, name) for name in names}
 
     @classmethod
-    def from_config(cls, config: dict[str, int]) -> LandmarkNet:
+    def from_config(cls, config: dict[str, Any]) -> LandmarkNet:
         return cls(**config)
 
 

@@ -19,6 +19,16 @@ SENTENCES = {
     "middle": "The beams' angles lie {value} degrees off straight ahead. Their middle was taken for straight ahead, "
     "which bends lengths if the machine steered the fan aside. Compare one length with the machine's.",
     "frames": "The file states {value}. What it holds was counted. Check that the frame is the one you mean.",
+    "one_mm": "Some axes measure exactly 1 mm a voxel and others do not ({value} mm): programs write 1 mm where they "
+    "know nothing. Compare one length along each axis with the machine's.",
+    "unit": "The file states neither a unit nor an orientation, and every voxel measures exactly 1, which programs "
+    "write where they know nothing. It was taken for 1 mm. Compare one length along each axis with the machine's.",
+    "orientation": "The file does not state which way its axes point, or contradicts itself. They were taken for "
+    "{value}. If that is wrong, left and right may be exchanged. Compare one side with the machine's picture; where "
+    "they differ: --mirrored on the command line, 'Volume is mirrored' in the panel.",
+    "surplus": "{value} bytes follow the voxels that the header states. If they are a part of the volume, or another "
+    "header stands before it, the picture is shifted. Look at it first.",
+    "incomplete": "The series states {value}. Export the whole series if the fetus is cut off.",
     "end": "The file ends within an item that follows the voxels: it was cut short. The voxels themselves are whole.",
 }
 
@@ -67,7 +77,7 @@ class Reading:
     @property
     def sides_confirmed(self) -> bool:
         """Whether left and right of the volume are known to be those of the fetus's world."""
-        return not any(doubt.code == "sides" for doubt in self.doubts)
+        return not any(doubt.code in ("sides", "orientation") for doubt in self.doubts)
 
     @property
     def in_probe_coordinates(self) -> bool:

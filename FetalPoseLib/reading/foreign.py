@@ -22,7 +22,7 @@ def check_not_foreign(path: str | Path) -> None:
     name = Path(path).name.lower()
     what = _SUFFIXES[".cin"] if name.startswith("bc_cinepartition") else _SUFFIXES.get(Path(name).suffix)
     if what is not None:
-        raise FetalPoseError(f"{path} is {what}. {how_to_export()}")
+        raise FetalPoseError(f"It is {what}. {how_to_export()}")
 
 
 def how_to_export() -> str:

@@ -17,6 +17,7 @@ from FetalPoseLib.reading.doubts import Doubt, Reading
 from FetalPoseLib.reading.foreign import how_to_export
 from FetalPoseLib.reading.kretz_items import KretzItems
 from FetalPoseLib.reading.kretz_wrappers import is_kretz, open_payload
+from FetalPoseLib.reading.names import shown
 from FetalPoseLib.volume.grid import Volume
 from FetalPoseLib.volume.probe_volume import ProbeGrid, ProbeVolume
 
@@ -75,9 +76,9 @@ def _with_items(path: str | Path, use: Callable[[KretzItems], _Result]) -> _Resu
         with open_payload(path) as payload:
             return use(KretzItems.find(payload.stream, payload.start, payload.end))
     except FetalPoseError as error:
-        raise FetalPoseError(f"The volume {path} cannot be read. {error}") from error
+        raise FetalPoseError(f"The volume {shown(path)} cannot be read. {error}") from error
     except OSError as error:
-        raise FetalPoseError(f"The volume {path} cannot be read: {error.strerror or error}.") from error
+        raise FetalPoseError(f"The volume {shown(path)} cannot be read: {error.strerror or error}.") from error
 
 
 def _read(items: KretzItems, frame: int | None, mirrored: bool) -> Reading:
@@ -87,7 +88,7 @@ def _read(items: KretzItems, frame: int | None, mirrored: bool) -> Reading:
     doubts = [Doubt("sides", "mirrored" if mirrored else "as SlicerHeart reads it")]
     if tags.FAN_ANGLES in items or tags.BEAM_ANGLES in items:
         grid, off_degrees = _probe_grid(items, sizes, mirrored)
-        volume = ProbeVolume(array, grid)
+        volume: Volume | ProbeVolume = ProbeVolume(array, grid)
         if off_degrees > np.degrees(np.ptp(grid.theta)) / (len(grid.theta) - 1):  # more than one beam
             doubts.append(Doubt("middle", f"{off_degrees:.3g}"))
     else:
@@ -104,7 +105,7 @@ def _read(items: KretzItems, frame: int | None, mirrored: bool) -> Reading:
 
 def _sizes(items: KretzItems) -> tuple[int, int, int]:
     """Samples along a beam, beams, fans: (I, J, K)."""
-    sizes = tuple(items.count(tag, "size") for tag in (tags.SIZE_I, tags.SIZE_J, tags.SIZE_K))
+    sizes = items.count(tags.SIZE_I, "size"), items.count(tags.SIZE_J, "size"), items.count(tags.SIZE_K, "size")
     if min(sizes) < 2:
         raise FetalPoseError(f"Its {_times(sizes)} voxels are no volume. Choose a 3D volume.")
     if np.prod([float(size) for size in sizes]) > MAX_VOXELS:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.reading.foreign import how_to_export
@@ -149,7 +149,7 @@ def _checked_member(archive: zipfile.ZipFile, stack: ExitStack) -> tuple[BinaryI
     inflated = sum(len(block) for block in iter(lambda: inner.read(1 << 20), b""))
     if inflated != found[0].file_size:
         raise FetalPoseError("It is a damaged zip. Copy it again.")
-    return inner, inflated
+    return cast(BinaryIO, inner), inflated
 
 
 def _readable(info: zipfile.ZipInfo) -> bool:

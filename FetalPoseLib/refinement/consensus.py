@@ -100,7 +100,9 @@ def heatmaps_turned(heatmaps: Callable[[Tensor], Tensor], image: Tensor, turn: A
 def further_look(detector: Detector, view: View, number: int) -> Tensor:
     """The heatmaps (16, nz, ny, nx) of further look ``number`` (1 is the mirror image), on the grid of the view's."""
     network = detector.main
-    frame, turn = frame_of_look(view.own_frame or view.frame, number)
+    seen_from = view.own_frame or view.frame
+    assert seen_from is not None, "pass 2 looks from a frame"
+    frame, turn = frame_of_look(seen_from, number)
     box = network.spec.box(frame)
     found = heatmaps_turned(network.heatmaps, view.scan.on(box), turn, load_skeleton().mirror)
     there, here = network.heatmap_grid(box), network.heatmap_grid(view.grid)

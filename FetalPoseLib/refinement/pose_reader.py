@@ -54,8 +54,8 @@ class PoseReader:
     """
 
     def __init__(self, library: PoseLibrary | None, *, sided: bool = True):
-        self.library, self.sided = library, sided
-        self.prior = None if library is None else LengthPrior.of(library)
+        self.sided = sided
+        self._choice = None if library is None else _GuidedChoice(library, sided)
 
     def read(
         self, heatmaps, grid: Grid, placed: Mapping[int, np.ndarray] | None = None
@@ -73,16 +73,23 @@ class PoseReader:
         """
         placed, apart = dict(placed or {}), CANDIDATE_DISTANCE * grid.spacing.max()
         found = _candidates(heatmaps, grid, placed)
-        if self.library is None:
+        if self._choice is None:
             chosen = [0 if len(heights) else -1 for _, heights in found]
         else:
-            found = found if self.sided else _merged(found, self.library.skeleton, placed, apart)
-            chosen = self._choose([_likely(candidates) for candidates in found], apart)
+            found = found if self.sided else _merged(found, self._choice.library.skeleton, placed, apart)
+            chosen = self._choice.choose([_likely(candidates) for candidates in found], apart)
         points = _pose(found, chosen)
         partners = np.full_like(points, np.nan) if self.sided else points[load_skeleton().mirror]
         return points, _confidence(found, chosen, points, partners, SEPARATION * grid.spacing.max())
 
-    def _choose(self, found: list[Candidates], apart: float) -> list[int]:
+
+class _GuidedChoice:
+    """The choice among candidates by the lengths and the atlases of a library."""
+
+    def __init__(self, library: PoseLibrary, sided: bool):
+        self.library, self.sided, self.prior = library, sided, LengthPrior.of(library)
+
+    def choose(self, found: list[Candidates], apart: float) -> list[int]:
         """The cheapest choice over all readings of the sides, guided by the atlases where they can be registered."""
         alone, _ = choose(found, self.prior, apart=apart, shared=self.sided)
         pose, readings = _pose(found, alone), self._sides()

@@ -43,20 +43,19 @@ def choose(
     shared : where all candidates of a pair lie nearer: whether both may be there, or one of the two is not visible.
     """
     nodes = _nodes(candidates, prior.skeleton, apart, extra, shared)
-    edges = _edges(nodes, prior.skeleton)
+    root, edges = _tree(nodes, prior.skeleton)
     cost = [np.tile(node.cost, (len(SIZES_MM), 1)) for node in nodes]
     best = {}
-    for child, parent in reversed(edges[1:]):
+    for child, parent in reversed(edges):
         both = cost[child][:, None] + _between(nodes[parent], nodes[child], candidates, prior)
         best[child] = both.argmin(axis=2)
         cost[parent] = cost[parent] + both.min(axis=2)
     chosen, state = [-1] * len(candidates), {}
-    root = edges[0][0]
     size, state[root] = np.unravel_index(cost[root].argmin(), cost[root].shape)
-    for node, parent in edges:
-        if parent is not None:
-            state[node] = best[node][size, state[parent]]
-        for landmark, choice in zip(nodes[node].landmarks, nodes[node].states[state[node]], strict=True):
+    for child, parent in edges:
+        state[child] = best[child][size, state[parent]]
+    for node, its_state in state.items():
+        for landmark, choice in zip(nodes[node].landmarks, nodes[node].states[its_state], strict=True):
             chosen[landmark] = int(choice)
     return chosen, float(cost[root].min())
 
@@ -85,12 +84,13 @@ def _nodes(candidates: Sequence[Candidates], skeleton: Skeleton, apart: float, e
     return nodes
 
 
-def _edges(nodes: list[_Node], skeleton: Skeleton) -> list[tuple[int, int | None]]:
-    """The nodes as a tree, from its root outwards: (node, its parent)."""
+def _tree(nodes: list[_Node], skeleton: Skeleton) -> tuple[int, list[tuple[int, int]]]:
+    """The nodes as a tree: its root, and from there outwards (node, its parent)."""
     node_of = {landmark: i for i, node in enumerate(nodes) for landmark in node.landmarks}
     edges = [edge for level in skeleton.levels() for edge in level]
-    nodes_and_parents = [(node_of[child], None if parent is None else node_of[parent]) for child, parent in edges]
-    return list(dict.fromkeys(nodes_and_parents))
+    (root,) = {node_of[child] for child, parent in edges if parent is None}
+    links = [(node_of[child], node_of[parent]) for child, parent in edges if parent is not None]
+    return root, list(dict.fromkeys(links))
 
 
 def points_at(candidates: Sequence[Candidates], landmark: int, choices: np.ndarray) -> np.ndarray:
@@ -100,7 +100,7 @@ def points_at(candidates: Sequence[Candidates], landmark: int, choices: np.ndarr
 
 def _between(parent: _Node, child: _Node, candidates: Sequence[Candidates], prior: LengthPrior) -> np.ndarray:
     """Cost (24, parent's states, child's states) of the segments that join two nodes."""
-    total = 0.0
+    total: np.ndarray = np.zeros((len(SIZES_MM), len(parent.states), len(child.states)))
     for i, segment in enumerate(prior.skeleton.segments):
         for start, end in ((segment.start, segment.end), (segment.end, segment.start)):
             if start in parent.landmarks and end in child.landmarks:

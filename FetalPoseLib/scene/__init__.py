@@ -7,7 +7,7 @@ application, on the slicer-core package. Importing it does not import torch.
 """
 
 from FetalPoseLib.scene.derived import show_skeleton, update_derived
-from FetalPoseLib.scene.kretz import doubts_of
+from FetalPoseLib.scene.doubtful import doubts_of
 from FetalPoseLib.scene.labels import show_lengths
 from FetalPoseLib.scene.observer import PoseObserver
 from FetalPoseLib.scene.pose import (

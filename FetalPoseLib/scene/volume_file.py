@@ -3,14 +3,15 @@
 import warnings
 from pathlib import Path
 
-from FetalPoseLib.scene.kretz import doubts_of
+from FetalPoseLib.reading.names import shown
+from FetalPoseLib.scene.doubtful import doubts_of
 from FetalPoseLib.scene.volumes import new_scene, volume_from_node
 from FetalPoseLib.scene.volumes import read_volume as read_volume_node
 from FetalPoseLib.volume.grid import Volume
 
 
 def read_volume(path: str | Path) -> Volume:
-    """Read NRRD, NIfTI, MetaImage, GE Kretz, or a folder with one DICOM series.
+    """Read NRRD, NIfTI, MetaImage, GE Kretz, a DICOM file, or a folder with one DICOM series.
 
     Parameters
     ----------
@@ -42,7 +43,7 @@ def read_volume(path: str | Path) -> Volume:
     try:
         node = read_volume_node(scene, path)
         for doubt in doubts_of(node):
-            warnings.warn(f"{path}: {doubt.sentence}", stacklevel=2)
+            warnings.warn(f"{shown(path)}: {doubt.sentence}", stacklevel=2)
         volume = volume_from_node(node)
         return Volume(volume.array.copy(), volume.ijk_to_ras)  # the scene's own voxels go with the scene
     finally:

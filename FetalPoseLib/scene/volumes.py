@@ -9,15 +9,16 @@ import vtk
 
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import replacing
-from FetalPoseLib.reading.foreign import check_not_foreign
 from FetalPoseLib.reading.kretz_wrappers import is_kretz
-from FetalPoseLib.scene.dicom import slices_in_order
-from FetalPoseLib.scene.headers import check_header
-from FetalPoseLib.scene.kretz import keep_doubts, read_kretz_volume
+from FetalPoseLib.reading.names import plain
+from FetalPoseLib.reading.read import check_exists, read
+from FetalPoseLib.scene.decoding import decode_dicom
+from FetalPoseLib.scene.doubtful import check_stated, keep_doubts
+from FetalPoseLib.scene.kretz import read_kretz_volume
 from FetalPoseLib.volume.grid import Volume
 
 SPACING_MM = (0.02, 10.0)  # a probe at 50 MHz resolves 0.03 mm; 10 mm is a fetal head in two voxels
-EXTENT_MM = (30.0, 600.0)  # the width of a sac at 10 weeks; twice that of an adult's abdomen
+EXTENT_MM = (30.0, 400.0)  # the width of a sac at 10 weeks; the depth and width that an abdominal probe reaches
 
 
 def new_scene():
@@ -33,10 +34,11 @@ def silence_log() -> None:
 
 
 def read_volume(scene, path: str | Path, *, frame: int | None = None):
-    """Read NRRD, NIfTI, MetaImage, GE Kretz, or a folder with one DICOM series into a new vtkMRMLScalarVolumeNode.
+    """Read NRRD, NIfTI, MetaImage, GE Kretz or DICOM (a file, or a folder with one series) into a new
+    vtkMRMLScalarVolumeNode.
 
-    ``frame`` chooses a volume, from 1, in a Kretz file that holds several. What a Kretz file leaves open stays on the
-    node, see `kretz.doubts_of`.
+    ``frame`` chooses a volume, from 1, in a file that holds several over time. What the file leaves open stays on the
+    node, see `doubtful.doubts_of`.
 
     Raises
     ------
@@ -44,34 +46,15 @@ def read_volume(scene, path: str | Path, *, frame: int | None = None):
         The file is missing, damaged, states no voxel spacing, or holds something else than one 3D scalar image.
     """
     path = Path(path)
-    if not path.exists():
-        raise FetalPoseError(f"The volume {path} does not exist. Check its name.")
-    check_not_foreign(path)
+    check_exists(path)
     if path.is_file() and is_kretz(path):
         volume, doubts = read_kretz_volume(path, frame)
-        node = add_volume(scene, volume, path.name.split(".")[0])
-        keep_doubts(node, doubts)
-        return node
-    if frame is not None:
-        raise FetalPoseError(f"{path} holds one volume. Leave out the number of a frame.")
-    storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
-    if path.is_dir():
-        files = slices_in_order(path)
-        storage.SetSingleFile(len(files) == 1)
-        storage.SetFileName(str(files[0]))
-        storage.ResetFileNameList()
-        for file in files:
-            storage.AddFileName(str(file))
     else:
-        check_header(path)
-        storage.SetSingleFile(True)
-        storage.SetFileName(str(path))
-    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", path.name.split(".")[0])
-    if not storage.ReadData(node) or node.GetImageData() is None:
-        scene.RemoveNode(node)
-        raise FetalPoseError(_reason(path, storage.GetUserMessages().GetAllMessagesAsString()))
-    scene.AddNode(storage)
-    node.SetAndObserveStorageNodeID(storage.GetID())  # as Slicer's own readers do: the node knows its file
+        reading = read(path, frame=frame, decode=decode_dicom)
+        volume, doubts = reading.volume, reading.doubts
+    node = add_volume(scene, right_handed(volume), plain(path.name.split(".")[0]) or "Volume")
+    keep_doubts(node, doubts)
+    _keep_file_name(node, path)
     return node
 
 
@@ -85,7 +68,7 @@ def volume_from_node(node) -> Volume:
     FetalPoseError
         Not one 3D scalar image: a label map, a segmentation, a colour image, a 2D image, no image at all; a
         non-linear parent transform; a constant image or one without a finite value; a voxel spacing or an extent that
-        no ultrasound volume has.
+        no ultrasound volume has, or that Slicer has put in for one that the node's file does not state.
     """
     if node is None or not node.IsA("vtkMRMLScalarVolumeNode"):
         kind = "nothing" if node is None else node.GetNodeTagName()
@@ -98,11 +81,22 @@ def volume_from_node(node) -> Volume:
     if image.GetNumberOfScalarComponents() != 1:
         channels = image.GetNumberOfScalarComponents()
         raise FetalPoseError(f"{name} has {channels} values a voxel (colour). Choose a greyscale volume.")
+    check_stated(node)
     matrix = _ijk_to_world(node, name)
     _check_size(np.array(image.GetDimensions()), np.linalg.norm(matrix[:3, :3], axis=0), name)
     array = slicer.util.arrayFromVolume(node)
     _check_values(array, name)
     return Volume(array, matrix)
+
+
+def right_handed(volume: Volume) -> Volume:
+    """The same volume with its slices in the other order if its axes are left-handed, as Slicer's own readers do."""
+    matrix = volume.ijk_to_ras
+    if np.linalg.det(matrix[:3, :3]) > 0:
+        return volume
+    flip = np.diag([1.0, 1.0, -1.0, 1.0])
+    flip[2, 3] = volume.array.shape[0] - 1
+    return Volume(volume.array[::-1], matrix @ flip)
 
 
 def add_volume(scene, volume: Volume, name: str = "Volume"):
@@ -176,13 +170,13 @@ def _times(numbers) -> str:
     return " x ".join(f"{number:.4g}" for number in numbers)
 
 
-def _reason(path: Path, messages: str) -> str:
-    """One line for the user out of the many that ITK has to say."""
-    if "4D image" in messages:
-        return f"{path} is a 4D series. Save one of its frames as a volume of its own."
-    if "number of components" in messages:
-        return f"{path} has several values a voxel (colour, vectors or a 4D series). Choose a greyscale 3D volume."
-    return (
-        f"{path} cannot be read as a volume: it is damaged or of another format. "
-        "FetalPose reads NRRD, NIfTI, MetaImage and folders of DICOM slices."
-    )
+def _keep_file_name(node, path: Path) -> None:
+    """Tell the node which file it came from, as Slicer's own readers do."""
+    name = str(path)
+    if path.is_dir() or plain(path.name) != path.name or not name.isprintable():
+        return  # a scene stores names in UTF-8
+    storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
+    storage.SetSingleFile(True)
+    storage.SetFileName(name)
+    node.GetScene().AddNode(storage)
+    node.SetAndObserveStorageNodeID(storage.GetID())

@@ -7,8 +7,7 @@ skeleton's segment runs from joint centre to joint centre, so it also spans the 
 
 Sources
 -------
-CRL : Papageorghiou et al., Ultrasound Obstet Gynecol 2014;44:641-648 (INTERGROWTH-21st), 9 to 14 weeks, mean and SD as
-    functions of gestational age in days.
+CRL : the chart of `body.age`.
 BPD, OFD, AC, femur, humerus : after the weekly medians at 11 to 14 weeks, with 2 SD, tabulated in whole mm in
     http://www.rojin.hofstede.nl/groeicurve.htm: within 1 mm of it, because growth from week to week is smoothed, and
     with one SD relative to the median for all weeks. 9 and 10 weeks are a continuation. The range at these ages agrees
@@ -23,6 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from FetalPoseLib.body.age import crl_mean_sd
 from FetalPoseLib.simulation.build import Build
 
 VERTEBRAE = {"lumbar": 7, "thoracic": 12, "cervical": 7}  # L5 to L1 with the upper sacrum; T12 to T1; C7 to C1
@@ -99,11 +99,6 @@ class Biometry:
         the rump below the sacrum, along a column whose curve is 3 % longer than its chord.
         """
         return 1.03 * (self.crl - 0.45 * self.ofd - np.cos(np.radians(30)) * self.head_to_neck - 0.08 * self.crl)
-
-
-def crl_mean_sd(days: float) -> tuple[float, float]:
-    """Crown-rump length (mm) at ``days`` of gestation: mean and standard deviation (Papageorghiou 2014)."""
-    return -50.6562 + 0.815118 * days + 0.00535302 * days**2, -2.21626 + 0.0984894 * days
 
 
 def chart_mean_sd(name: str, weeks: float) -> tuple[float, float]:

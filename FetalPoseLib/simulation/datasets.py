@@ -24,6 +24,7 @@ from itertools import permutations, product
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from FetalPoseLib.simulation import DEFAULT_SPACING_MM
 from FetalPoseLib.simulation.absent import EARLY_BPD, late_body
 from FetalPoseLib.simulation.anatomy import cranium
 from FetalPoseLib.simulation.biometry import Biometry, draw_biometry
@@ -287,6 +288,6 @@ def simulate(split: str, index: int, *, spacing: float | None = 1.25, device="cp
     return Case(subject.name, volume, shrink * subject.landmarks, subject.biometry, shrink * body, subject.scenario)
 
 
-def simulate_subject(seed: int, spacing: float = 0.5, *, device="cpu") -> Case:
+def simulate_subject(seed: int, spacing: float = DEFAULT_SPACING_MM, *, device="cpu") -> Case:
     """A fresh subject, as ``fetalpose simulate --seed`` makes it."""
     return simulate("fresh", seed, spacing=spacing, device=device)

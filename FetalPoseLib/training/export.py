@@ -10,7 +10,7 @@ import torch
 
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import replacing
-from FetalPoseLib.network.quantisation import packed
+from FetalPoseLib.network.quantisation import packed4, packed8
 from FetalPoseLib.network.weights import save_model
 from FetalPoseLib.training.kept import BEST, LOG, STATE, read_rows, read_state, read_weights
 from FetalPoseLib.training.tasks import Task
@@ -22,7 +22,7 @@ def _half(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {key: value.half() if value.ndim > 1 else value for key, value in state.items()}
 
 
-PRECISIONS = {"float16": _half, "int8": packed}
+PRECISIONS = {"float16": _half, "int8": packed8, "int4": packed4}  #: of the kernels in the file
 
 
 def export_model(
@@ -35,7 +35,7 @@ def export_model(
     ----------
     passes : name of the pass (``locate``, ``orient`` and ``detect``, or ``whole``) to the folder its `Trainer` wrote
         The weights are those with the least validation error, or the last ones where nothing was validated.
-    precision : "float16", or "int8" for half of that size (see `compact`)
+    precision : of `PRECISIONS`; "int8" is half and "int4" a quarter as large as "float16", see `quantisation`
         Of the kernels, which are nearly all of the file; batch norm and biases stay float32.
     last : take the last weights whatever their validation error, as where trainings of equal length are compared.
     before : name to the folder of each training that one of these went on from; its history is kept, too.

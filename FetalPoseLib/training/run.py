@@ -43,7 +43,7 @@ class TrainingOptions:
     resume: str = "automatic"  #: "automatic" goes on with a training in the folder, "never" refuses to
     export: bool = False  #: write the model from what has been trained, and train no further
     curves: Path | None = None  #: picture of loss and error over the steps
-    precision: str = "float16"  #: of the weights in the file: "float16" or "int8"
+    precision: str = "float16"  #: of the weights in the file: "float16", "int8" or "int4"
     library: Path | None = None  #: with data: also write the poses as a library for refinement
     validate_every: int = 500  #: steps between validations
     device: str = "auto"  #: "auto", "cpu" or "cuda"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from FetalPoseLib.volume.probe_volume import ProbeVolume
 
 FWHM = 2 * np.sqrt(2 * np.log(2))  # full width at half maximum of a Gaussian, in standard deviations
-MAX_VOXELS = 2**29  # 2 GiB of float32: far beyond any ultrasound volume, within reach of a spacing given in metres
+MAX_VOXELS = 10**8  # 400 MB of float32: 460 mm on every side at 1 mm, within reach of a spacing given in metres
 
 
 @dataclass(frozen=True, eq=False)

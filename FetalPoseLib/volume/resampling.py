@@ -8,6 +8,8 @@ from FetalPoseLib.volume.grid import FWHM, Grid, Volume
 from FetalPoseLib.volume.probe_resampling import resample_probe
 from FetalPoseLib.volume.probe_volume import ProbeVolume
 
+SLAB_VOXELS = 2**23  # sampled at a time, whose lattice takes 100 MB
+
 
 def resample(volume: Volume | ProbeVolume, grid: Grid, *, device: str | torch.device = "cpu") -> torch.Tensor:
     """The volume on another grid, (nz, ny, nx) float32: anti-aliased, trilinear, zero outside the volume's voxels.
@@ -45,9 +47,17 @@ def sample(tensor: torch.Tensor, source: Grid, target: Grid) -> torch.Tensor:
         raise ValueError(f"a tensor of shape {tuple(tensor.shape)} is not on a grid of {source.array_shape}")
     batch = tensor.reshape(1, -1, *source.array_shape)
     matrix = _unit_cube(source) @ np.linalg.inv(source.affine) @ target.affine
-    where = _lattice(matrix, target.array_shape).to(batch)[None]
-    result = functional.grid_sample(batch, where, mode="bilinear", padding_mode="border", align_corners=False)
-    result *= (where.abs().amax(dim=-1) <= 1 + 1e-5).to(batch)  # tolerance: target centres on the source's very edge
+    nz, ny, nx = target.array_shape
+    thick = max(SLAB_VOXELS // (nx * ny), 1)
+    slabs = []
+    for first in range(0, nz, thick):  # a lattice takes three times the memory of the picture
+        shift = np.eye(4)
+        shift[2, 3] = first
+        where = _lattice(matrix @ shift, (min(thick, nz - first), ny, nx)).to(batch)[None]
+        slab = functional.grid_sample(batch, where, mode="bilinear", padding_mode="border", align_corners=False)
+        slab *= (where.abs().amax(dim=-1) <= 1 + 1e-5).to(batch)  # tolerance: target centres on the source's very edge
+        slabs.append(slab)
+    result = slabs[0] if len(slabs) == 1 else torch.cat(slabs, dim=2)
     return result.reshape(*tensor.shape[:-3], *target.array_shape)
 
 
