@@ -262,12 +262,19 @@ def test_everything_works_on_a_pose_of_anyone(bench):
     np.testing.assert_allclose(mrml.points_of(bench.pose)[1:], bench.truth[1:], atol=1e-6)
 
 
-@pytest.mark.parametrize("labels", [SKELETON.landmarks[:15], ("head", *SKELETON.landmarks[:15])])
+@pytest.mark.parametrize("labels", [SKELETON.landmarks[:7], ("head", *SKELETON.landmarks[:15])])
 def test_import_with_missing_or_duplicate_labels_says_which(bench, labels):
     bench.dialogs.path = foreign_file(bench.folder / "bad.mrk.json", labels)
     bench.ui.importButton.click()
-    assert "left_ankle" in bench.status and bench.pose is None
+    assert "missing: " in bench.status and bench.pose is None
     assert ("twice: head" in bench.status) == (len(labels) == 16)
+
+
+def test_import_without_one_landmark_says_which_is_not_visible(bench):
+    bench.dialogs.path = foreign_file(bench.folder / "theirs.mrk.json", SKELETON.landmarks[:15])
+    bench.ui.importButton.click()
+    assert "not visible: left_ankle" in bench.status
+    assert np.isnan(mrml.points_of(bench.pose)).any(axis=1).tolist() == [False] * 15 + [True]
 
 
 def test_other_markups_chosen_as_pose_are_left_alone(bench):

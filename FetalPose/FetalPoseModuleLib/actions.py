@@ -7,6 +7,7 @@ from pathlib import Path
 import slicer
 from slicer.i18n import tr as _
 
+from FetalPoseLib import scene
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseModuleLib.views import showVolume
 
@@ -134,7 +135,13 @@ class Actions:
         path = self.panel.dialogs.openFile(_("Import pose"), _("Pose (*.mrk.json *.json)"))
         if path:
             self.panel.parameters.pose = self.session.import_pose(path)
-            self.say(_("Read {name}.").format(name=Path(path).name))
+            message = _("Read {name}.").format(name=Path(path).name)
+            absent = self.panel.parameters.pose.GetAttribute(scene.ABSENT)
+            if absent:
+                message += " " + _("Not in the file, and so not visible: {names}.").format(
+                    names=absent.replace(" ", ", ")
+                )
+            self.say(message)
 
     def onAddToLibrary(self) -> None:
         if not self.panel.machine.libraryFolder:

@@ -210,8 +210,8 @@ class Detector:
 
     def _is_fetus_in(self, scan: Scan) -> bool:
         """Whether the first reading of a scan leaves no doubt."""
-        view = self._best_view(self.first_frames(scan, *self._located(scan)), scan)
-        return view is not None and view.certainty >= self.search.certain
+        frames = self.first_frames(scan, *self._located(scan))
+        return bool(frames) and self._best_view(frames, scan).certainty >= self.search.certain
 
     def _scan(self, volume: Volume) -> Scan:
         spacing = self.main.spec.spacing_mm

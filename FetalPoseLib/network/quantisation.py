@@ -61,7 +61,7 @@ def unpacked(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         if scale is not None:
             rows = plain[key].shape[:1]
             if scale.shape[:1] != rows or (shape is None and scale.numel() != plain[key].shape[0]):
-                raise ValueError(f"the packed tensor {key} has {tuple(rows)} rows, and scales of {tuple(scale.shape)}")
+                raise ValueError(f"the packed tensor {key} does not fit its scales of {tuple(scale.shape)}")
             try:
                 plain[key] = plain[key].float() * scale if shape is None else _expanded(plain[key], scale, shape)
             except (RuntimeError, TypeError) as error:

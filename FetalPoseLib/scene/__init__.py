@@ -23,7 +23,7 @@ from FetalPoseLib.scene.pose import (
     reset_landmarks,
     set_estimate,
 )
-from FetalPoseLib.scene.storage import load_pose, save_pose
+from FetalPoseLib.scene.storage import ABSENT, load_pose, save_pose
 from FetalPoseLib.scene.volumes import (
     add_volume,
     new_scene,
@@ -34,6 +34,7 @@ from FetalPoseLib.scene.volumes import (
 )
 
 __all__ = [
+    "ABSENT",
     "PoseObserver",
     "add_volume",
     "adopt_pose",

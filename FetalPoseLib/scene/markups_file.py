@@ -52,6 +52,7 @@ class Landmarks:
     system: str
     points: tuple[Point, ...]
     attributes: dict[str, str] = field(default_factory=dict)
+    absent: tuple[str, ...] = ()  #: names that the file does not hold; their points have no position
 
 
 def landmark_name(label: str) -> str:
@@ -192,7 +193,7 @@ def _the_pose(lists: list[tuple[list, dict]], path: Path, complete: bool) -> Lan
     absent = [
         Point(name, None, "undefined") for name in load_skeleton().landmarks if name not in {p.label for p in read}
     ]
-    return Landmarks(system, (*read, *absent), _attributes(rest))
+    return Landmarks(system, (*read, *absent), _attributes(rest), tuple(point.label for point in absent))
 
 
 def _scale(rest: dict, path: Path) -> float:

@@ -9,9 +9,10 @@ import slicer
 from FetalPoseLib.errors import FetalPoseError, printable
 from FetalPoseLib.files import replacing
 from FetalPoseLib.scene.derived import update_derived
-from FetalPoseLib.scene.markups_file import SUFFIXES, plain_markups, read_landmarks
+from FetalPoseLib.scene.markups_file import PREFIX, SUFFIXES, plain_markups, read_landmarks
 from FetalPoseLib.scene.pose import adopt_pose
 
+ABSENT = PREFIX + "NotInFile"  # names of the landmarks that the file of a pose does not hold
 SUFFIX = ".mrk.json"
 
 
@@ -45,7 +46,8 @@ def _is_whole(path: Path, points: int) -> bool:
 def load_pose(scene, path: str | Path, *, complete: bool = False):
     """Read a pose, ours or anyone's with the landmarks' names, into a new markups node.
 
-    A landmark that the file does not name is not visible, or an error where the list must be ``complete``.
+    A landmark that the file does not hold is not visible, and named in the attribute `ABSENT`; it is an error where the
+    list must be ``complete``.
 
     Raises
     ------
@@ -62,6 +64,8 @@ def load_pose(scene, path: str | Path, *, complete: bool = False):
         node.SetName(name)
         for attribute, value in landmarks.attributes.items():
             node.SetAttribute(attribute, value)
+        if landmarks.absent:
+            node.SetAttribute(ABSENT, " ".join(landmarks.absent))
         adopt_pose(node)
         update_derived(node)
     except BaseException:
