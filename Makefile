@@ -1,15 +1,17 @@
 # `make demo` and `make test` need python3 with its venv module, and nothing else: they make their own environment.
 # PIP_FLAGS goes to pip; where PyTorch's default build is too large, point it at an index with the CPU build.
 # TEST_FLAGS goes to pytest: `make test TEST_FLAGS="-p no:randomly -k grid"`. JOBS is the number of test processes.
+# FUZZ_FLAGS goes to the fuzzers: `make fuzz FUZZ_FLAGS="--seed 2"`. They need Linux.
 PYTHON ?= python3
 PIP_FLAGS ?=
 TEST_FLAGS ?=
+FUZZ_FLAGS ?=
 JOBS ?= 2
 BIN := .venv/bin
 READY := .venv/ready
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS)
 
-.PHONY: demo test test-all coverage lint format docs clean
+.PHONY: demo test test-all coverage fuzz lint format docs clean
 
 demo: $(READY)
 	$(BIN)/fetalpose demo
@@ -22,6 +24,9 @@ test-all: lint
 
 coverage: $(READY)
 	$(PYTEST) -m "not slow" --cov --cov-report term $(TEST_FLAGS)
+
+fuzz: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m Testing.fuzz $(FUZZ_FLAGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

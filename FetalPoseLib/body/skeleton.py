@@ -125,7 +125,7 @@ def load_skeleton(path: str | Path | None = None) -> Skeleton:
         raise FetalPoseError(f"The skeleton {path} is not valid JSON: {error}.") from error
     except KeyError as error:
         raise FetalPoseError(f"The skeleton {path} lacks the entry {error}; see the bundled skeleton.json.") from error
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise FetalPoseError(f"The skeleton {path} is not usable: {error}.") from error
 
 
