@@ -1,5 +1,6 @@
 """One trial in a process of its own: an end of the interpreter, a hang or a lack of memory is an outcome, too."""
 
+import faulthandler
 import os
 import resource
 import select
@@ -44,6 +45,7 @@ def _run(trial: Callable[[], str | None], writing: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY_BYTES, resource.RLIM_INFINITY))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        faulthandler.disable()
         try:
             wrong = trial()
             text = f"nonsense: {wrong}" if wrong else "read"
