@@ -11,7 +11,9 @@ from FetalPoseLib.refinement.options import EstimateOptions
 from FetalPoseLib.simulation import DEFAULT_SPACING_MM
 
 WHAT = ("pictures", "methods", "accuracy", "refinement", "memory", "speed", "simulator")
-SPLITS = ("validation", "test", "shifted")
+SPLITS = ("validation", "test", "shifted", "validation2", "test2", "shifted2")
+ENDLESS_SPLITS = ("fresh", "left-out2")  # as many subjects as are asked for
+ENDLESS_SUBJECTS = 60  # if no number is asked for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,8 +22,9 @@ class BenchmarkOptions:
 
     output: Path = Path("benchmarks")  #: folder of the results
     estimate: EstimateOptions = EstimateOptions()  #: model, device, refinement and iterations that are measured
-    split: Sequence[str] = ("validation",)  #: accuracy: which subjects, of `SPLITS`
-    subjects: int | None = None  #: only the first so many of each split; None: all
+    split: Sequence[str] = ("validation",)  #: accuracy: which subjects, of `SPLITS` or `ENDLESS_SPLITS`
+    subjects: int | None = None  #: only so many of each split; None: all, or 60 of a split without end
+    first: int = 0  #: index of the first subject of each split: the bundled model learnt from the first 421 of *fresh*
     spacing: float = DEFAULT_SPACING_MM  #: of the volumes, mm
     fresh: bool = False  #: measure again what was measured before
     weights: Path = Path("runs")  #: methods: folder of the rivals' weights
@@ -153,4 +156,9 @@ def _estimator(options: BenchmarkOptions):
 def _subjects(options: BenchmarkOptions, split: str) -> range:
     from FetalPoseLib.simulation.fingerprint import FROZEN
 
-    return range(min(options.subjects or FROZEN[split], FROZEN[split]))
+    if split in ENDLESS_SPLITS:
+        return range(options.first, options.first + (options.subjects or ENDLESS_SUBJECTS))
+    end = min(options.first + (options.subjects or FROZEN[split]), FROZEN[split])
+    if options.first >= end:
+        raise FetalPoseError(f"The split {split} has {end} subjects. Choose a smaller --first.")
+    return range(options.first, end)

@@ -23,9 +23,9 @@ from dataclasses import fields
 from pathlib import Path
 
 from FetalPoseLib.benchmark import run as benchmark
-from FetalPoseLib.benchmark.run import SPLITS, WHAT, BenchmarkOptions
+from FetalPoseLib.benchmark.run import ENDLESS_SPLITS, SPLITS, WHAT, BenchmarkOptions
 from FetalPoseLib.cli.estimate import add_estimator_arguments
-from FetalPoseLib.cli.options import ESTIMATE_ARGUMENTS, positive, take_defaults
+from FetalPoseLib.cli.options import ESTIMATE_ARGUMENTS, count, positive, take_defaults
 from FetalPoseLib.refinement.options import EstimateOptions
 
 
@@ -33,8 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", metavar="WHAT", choices=(*WHAT, "all"), help=f"{', '.join(WHAT)} or all")
     parser.add_argument("--output", metavar="FOLDER", type=Path, help="where it goes (default %(default)s)")
     add_estimator_arguments(parser)
-    parser.add_argument("--split", nargs="+", choices=SPLITS, help="accuracy: which subjects")
-    parser.add_argument("--subjects", type=positive, metavar="N", help="only the first N of each split")
+    parser.add_argument("--split", nargs="+", choices=(*SPLITS, *ENDLESS_SPLITS), help="accuracy: which subjects")
+    parser.add_argument("--subjects", type=positive, metavar="N", help="only N of each split")
+    parser.add_argument("--first", type=count, metavar="I", help="index of the first of them (default %(default)s)")
     parser.add_argument("--spacing", type=float, metavar="MM", help="of the volumes (default %(default)s)")
     parser.add_argument("--fresh", action="store_true", help="measure again what was measured before")
     parser.add_argument(
