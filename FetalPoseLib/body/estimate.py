@@ -54,7 +54,7 @@ class Estimate:
 
 
 def rows_of_points(points) -> list[list[float] | None]:
-    """Rows [x, y, z] of points (N, 3), None where one is not finite, because JSON has no NaN."""
+    """Rows [x, y, z] of points (N, 3), None where one is not finite, because JSON has no NaN; also of (N, 2)."""
     return [row if np.isfinite(row).all() else None for row in np.asarray(points, dtype=np.float64).tolist()]
 
 

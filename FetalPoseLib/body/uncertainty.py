@@ -18,10 +18,11 @@ V. Vovk, "Cross-conformal predictors", Annals of Mathematics and Artificial Inte
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -196,7 +197,12 @@ class Uncertainty:
 
 
 #: By the annotation of a field, how it is read from JSON.
-_READ = {"float": float, "int": int, "str": str, "tuple[float, ...]": lambda value: tuple(float(x) for x in value)}
+_READ: dict[str, Callable[[Any], Any]] = {
+    "float": float,
+    "int": int,
+    "str": str,
+    "tuple[float, ...]": lambda value: tuple(float(x) for x in value),
+}
 
 
 def landmark_groups(skeleton: Skeleton | None = None) -> np.ndarray:

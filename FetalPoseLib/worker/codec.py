@@ -92,10 +92,6 @@ def _points_read(value: list) -> np.ndarray:
     return points
 
 
-def _pairs(value: np.ndarray) -> list[list[float] | None]:
-    return [pair if np.isfinite(pair).all() else None for pair in np.asarray(value, dtype=np.float64).tolist()]
-
-
 def _pairs_read(value: list) -> np.ndarray:
     pairs = np.array([[np.nan] * 2 if pair is None else pair for pair in value], dtype=np.float64)
     if pairs.shape[1:] != (2,):
@@ -131,7 +127,7 @@ ARRAYS: dict[str, ArrayCodec] = {
     "start": _POINTS,
     "confidence": _optional(_numbers, _numbers_read),
     "radius_mm": _optional(_numbers, _numbers_read),
-    "length_interval_mm": _optional(_pairs, _pairs_read),
+    "length_interval_mm": _optional(rows_of_points, _pairs_read),
     "ijk_to_ras": ArrayCodec(lambda matrix: np.asarray(matrix, dtype=np.float64).tolist(), _matrix_read),
     "placed": ArrayCodec(_placed, _placed_read),
 }
