@@ -258,7 +258,7 @@ def _difficulty(scores: np.ndarray, scaled: np.ndarray) -> tuple[np.ndarray, np.
     blocks = np.array_split(order, max(len(order) // LEAST_BLOCK, 1))
     knots = np.array([scores[seen][block].mean() for block in blocks])
     means = np.array([relative[seen][block].mean() for block in blocks])
-    return not_increasing(knots, means, np.array([len(block) for block in blocks]))
+    return not_increasing(knots, np.maximum(means, 1e-6), np.array([len(block) for block in blocks]))
 
 
 def _group_quantiles(ratios: np.ndarray, groups: np.ndarray, coverage: float) -> np.ndarray:
