@@ -17,7 +17,9 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadab
 if getattr(importlib.util.find_spec("FetalPoseLib"), "origin", None) is None:
     sys.path.append(str(Path(__file__).resolve().parent.parent))
 
-from FetalPoseModuleLib.logic import FetalPoseLogic, FetalPoseParameterNode  # noqa: E402
+from FetalPoseLib.resources import resource_path  # noqa: E402
+from FetalPoseModuleLib.logic import FetalPoseLogic  # noqa: E402
+from FetalPoseModuleLib.parameters import FetalPoseParameterNode  # noqa: E402
 from FetalPoseModuleLib.sampledata import registerSampleData  # noqa: E402
 from FetalPoseModuleLib.widget import FetalPoseWidget  # noqa: E402
 
@@ -60,10 +62,10 @@ class FetalPoseTest(ScriptedLoadableModuleTest):
 
     def test_a_pose_is_shown_measured_and_dragged(self):
         logic = FetalPoseLogic()
-        pose = logic.importPose(logic.samplePath(".mrk.json"))
-        before = logic.lengths(pose)["left_thigh"]
+        pose = logic.session.import_pose(resource_path("sample", "sample.mrk.json"))
+        before = logic.session.lengths(pose)["left_thigh"]
         pose.SetNthControlPointPosition(pose.GetControlPointIndexByLabel("left_knee"), 0.0, 0.0, 0.0)
-        self.assertNotAlmostEqual(logic.lengths(pose)["left_thigh"], before)
-        logic.undo(pose)
-        self.assertAlmostEqual(logic.lengths(pose)["left_thigh"], before)
+        self.assertNotAlmostEqual(logic.session.lengths(pose)["left_thigh"], before)
+        logic.session.undo(pose)
+        self.assertAlmostEqual(logic.session.lengths(pose)["left_thigh"], before)
         logic.close()

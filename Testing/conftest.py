@@ -53,3 +53,13 @@ def bench(slicer_app, tmp_path):
     bench = Bench(tmp_path)
     yield bench
     bench.close()
+
+
+@pytest.fixture
+def desk(scene, tmp_path):
+    """A session over an empty scene, with a process behind it that knows the answer: see `session_desk.Desk`."""
+    from session_desk import Desk
+
+    desk = Desk(scene, tmp_path)
+    yield desk
+    desk.session.close()

@@ -36,7 +36,7 @@ def main(folder: Path) -> None:
 
         bench.panel.logic.client = WorkerClient(pythonExecutable(), workerEnvironment())
     bench.ui.estimateButton.click()
-    bench.wait(lambda: not bench.panel.logic.running, 600)
+    bench.wait(lambda: not bench.session.running, 600)
     bench.pause(1.0)
     bench.frame.show()
     bench.frame.resize(440, 1010)

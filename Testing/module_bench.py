@@ -24,22 +24,24 @@ SKELETON = load_skeleton()
 
 
 class Dialogs:
-    """Answers at once, and keeps what was asked."""
+    """Answers at once, or after `watch`, which may let time pass as an open window does; keeps what was asked."""
 
     def __init__(self):
-        self.answer, self.path, self.asked = True, "", []
+        self.answer, self.path, self.asked, self.watch = True, "", [], lambda: None
 
     def confirm(self, question):
         self.asked.append(question)
+        self.watch()
         return self.answer
-
-    def error(self, message):
-        self.asked.append(message)
 
     def openFile(self, title, types):
         return str(self.path)
 
-    saveFile = folder = lambda self, *arguments: str(self.path)
+    def saveFile(self, title, name, types):
+        return str(self.path)
+
+    def folder(self, title):
+        return str(self.path)
 
 
 class Installer:
@@ -83,10 +85,8 @@ class Bench:
         self.frame = slicer.qMRMLWidget()
         self.frame.setLayout(qt.QVBoxLayout())
         self.frame.setMRMLScene(slicer.mrmlScene)
-        panel = FetalPoseWidget(self.frame)
-        panel.makeLogic = lambda: FetalPoseLogic(client=self.client)
-        panel.makeInstaller = lambda: self.installer
-        panel.makeDialogs = lambda: self.dialogs
+        logic = FetalPoseLogic(client=self.client)
+        panel = FetalPoseWidget(self.frame, logic=logic, installer=self.installer, dialogs=self.dialogs)
         panel.setup()
         return panel
 
@@ -104,6 +104,10 @@ class Bench:
     @property
     def pose(self):
         return self.panel.pose
+
+    @property
+    def session(self):
+        return self.panel.logic.session
 
     def answer(self, **plan):
         """Let the process answer otherwise from its next start on."""
@@ -128,7 +132,7 @@ class Bench:
     def estimate(self):
         """Click *Estimate Pose* and wait for the end."""
         self.ui.estimateButton.click()
-        self.wait(lambda: not self.panel.logic.running)
+        self.wait(lambda: not self.session.running)
         return self.pose
 
     def estimated(self):

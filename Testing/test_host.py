@@ -23,9 +23,10 @@ heavy = [name for name in ("torch", "safetensors") if name in sys.modules]
 assert not heavy, heavy
 import FetalPoseLib, slicer
 print("found", FetalPoseLib.__file__)
-logic = panel.self().logic
-pose = logic.importPose(logic.samplePath(".mrk.json"))
-assert logic.doubts(pose) == [], logic.doubts(pose)
+from FetalPoseLib.resources import resource_path
+session = panel.self().logic.session
+pose = session.import_pose(resource_path("sample", "sample.mrk.json"))
+assert session.doubts(pose) == [], session.doubts(pose)
 assert not [name for name in ("torch", "safetensors") if name in sys.modules]
 module_test = sys.modules["FetalPose"].FetalPoseTest()
 module_test.runTest()

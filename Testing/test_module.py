@@ -26,7 +26,7 @@ def test_estimate_shows_the_first_pose_then_refines_it_and_measures(bench):
     assert bench.ui.estimateButton.enabled and not bench.ui.cancelButton.enabled
     bench.ui.estimateButton.click()
     assert bench.ui.cancelButton.enabled and not bench.ui.estimateButton.enabled
-    while bench.panel.logic.running:
+    while bench.session.running:
         bench.pause(0.02)
         if bench.pose is not None:
             seen.append((mrml.points_of(bench.pose)[0, 0] - bench.truth[0, 0], bench.ui.progressBar.value))
@@ -61,7 +61,7 @@ def test_cancel_answers_at_once_and_leaves_the_last_pose(bench):
     bench.ui.estimateButton.click()
     bench.wait(lambda: bench.pose is not None)
     bench.ui.cancelButton.click()  # nothing is waited for from here on
-    assert bench.status == "Cancelled." and not bench.panel.logic.running
+    assert bench.status == "Cancelled." and not bench.session.running
     np.testing.assert_allclose(mrml.points_of(bench.pose), bench.truth + 3, atol=1e-6)
     bench.assert_lengths_true()
 
@@ -107,7 +107,7 @@ def test_no_volume_keeps_the_button_grey_and_says_why(bench):
 def test_volume_that_cannot_hold_a_fetus_is_refused(bench, array, spacing, message):
     bench.volume(array, (spacing, spacing, spacing))
     bench.ui.estimateButton.click()
-    assert message in bench.status and not bench.panel.logic.running
+    assert message in bench.status and not bench.session.running
 
 
 def test_volume_under_a_non_linear_transform_is_refused(bench):
@@ -169,12 +169,22 @@ def test_fetus_outside_10_to_14_weeks_asks_before_it_answers(bench):
     assert len(bench.dialogs.asked) == 2
 
 
+def test_process_that_dies_while_the_question_is_on_screen_ends_the_run(bench):
+    bench.volume()
+    bench.answer(mode="crash", points=(2 * bench.truth).tolist())
+    bench.dialogs.watch = lambda: bench.wait(lambda: not bench.session.running)  # the window's own event loop
+    bench.estimate()
+    assert "exit code 3" in bench.status and len(bench.dialogs.asked) == 1  # before anyone has answered
+    bench.pause(0.1)
+    assert "exit code 3" in bench.status and bench.pose is None and bench.ui.estimateButton.enabled
+
+
 def test_first_click_asks_before_it_installs(bench):
     bench.volume()
     bench.installer.lacking = ["torch", "safetensors"]
     bench.dialogs.answer = False
     bench.ui.estimateButton.click()
-    assert bench.installer.installed == [] and not bench.panel.logic.running and "Nothing was installed" in bench.status
+    assert bench.installer.installed == [] and not bench.session.running and "Nothing was installed" in bench.status
     bench.dialogs.answer = True
     shown, bar = [], bench.ui.progressBar
     bench.installer.watch = lambda: shown.append((bench.status, bar.value, bar.maximum))
@@ -228,7 +238,7 @@ def assert_works_again(bench):
 def test_scene_closed_while_it_runs(bench):
     start_slowly(bench)
     slicer.mrmlScene.Clear(0)
-    assert "scene was closed" in bench.status and not bench.panel.logic.running
+    assert "scene was closed" in bench.status and not bench.session.running
     assert bench.pose is None and bench.table == [""] * 15
     assert_works_again(bench)
 
@@ -237,7 +247,7 @@ def test_scene_closed_while_it_runs(bench):
 def test_volume_or_pose_deleted_while_it_runs(bench, what):
     start_slowly(bench)
     slicer.mrmlScene.RemoveNode(bench.pose if what == "pose" else bench.ui.inputSelector.currentNode())
-    bench.wait(lambda: not bench.panel.logic.running)
+    bench.wait(lambda: not bench.session.running)
     assert f"The {what} was deleted" in bench.status
     assert_works_again(bench)
 
@@ -281,7 +291,7 @@ def test_pose_is_chosen_when_its_run_ends_while_another_module_is_open(bench):
     bench.answer(pause=0.05)
     bench.ui.estimateButton.click()
     bench.panel.exit()
-    bench.wait(lambda: not bench.panel.logic.running)
+    bench.wait(lambda: not bench.session.running)
     bench.panel.enter()
     assert bench.pose is not None and bench.ui.poseSelector.currentNode() is bench.pose
     bench.assert_lengths_true()

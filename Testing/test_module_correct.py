@@ -192,7 +192,7 @@ def test_moved_landmarks_stay_and_steer_the_others(bench):
     bench.ui.visibleButton.click()
     bench.answer(points=(bench.truth + 2).tolist())
     bench.ui.refineButton.click()
-    bench.wait(lambda: not bench.panel.logic.running)
+    bench.wait(lambda: not bench.session.running)
     request = bench.requests()[-1]
     assert list(request.placed) == [index("left_knee")]
     np.testing.assert_array_equal(request.placed[index("left_knee")], [1, 2, 3])
@@ -258,7 +258,7 @@ def test_everything_works_on_a_pose_of_anyone(bench):
     bench.volume()
     drag(bench.pose, "head", (9, 9, 9))
     bench.ui.refineButton.click()
-    bench.wait(lambda: not bench.panel.logic.running)
+    bench.wait(lambda: not bench.session.running)
     np.testing.assert_allclose(mrml.points_of(bench.pose)[1:], bench.truth[1:], atol=1e-6)
 
 

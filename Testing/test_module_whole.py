@@ -1,6 +1,7 @@
 """The module with the real process and the sample volume; what of Slicer and Qt it uses; that its parts agree."""
 
 import ast
+import inspect
 import re
 import sys
 import types
@@ -48,7 +49,7 @@ def test_real_process_estimates_and_the_pose_is_measured(bench):
     bench.ui.refinementComboBox.currentText = "paper"  # which iterates with a single pass, too
     bench.volume()
     bench.ui.estimateButton.click()
-    bench.wait(lambda: not bench.panel.logic.running, 120)
+    bench.wait(lambda: not bench.session.running, 120)
     assert bench.pose is not None, bench.status
     assert bench.pose.GetAttribute("FetalPose.Iterations") == "1"
     assert bench.pose.GetAttribute("FetalPose.Refinement").startswith("paper")
@@ -63,7 +64,7 @@ def test_corrupted_weights_are_a_message(bench, content):
     bench.ui.weightsEdit.currentPath = str(bench.folder / "bad.safetensors")
     bench.volume()
     bench.ui.estimateButton.click()
-    bench.wait(lambda: not bench.panel.logic.running, 120)
+    bench.wait(lambda: not bench.session.running, 120)
     assert "is not a safetensors file" in bench.status and bench.ui.estimateButton.enabled
 
 
@@ -92,7 +93,7 @@ def test_sample_volume_is_offered_and_can_be_estimated(bench, monkeypatch):
 QT = {"QAbstractItemView", "QColor", "QFileDialog", "QIcon", "QPixmap", "QTableWidgetItem", "QTimer", "Qt"}
 CTK = {"ctkPathLineEdit"}
 APP = {"connect", "processEvents", "userSettings"}
-UTIL = {"confirmYesNoDisplay", "errorDisplay", "loadUI", "childWidgetVariables", "mainWindow", "pip_install"}
+UTIL = {"confirmYesNoDisplay", "loadUI", "childWidgetVariables", "mainWindow", "pip_install"}
 UTIL |= {"setSliceViewerLayers", "tryWithErrorDisplay", "VTKObservationMixin"}
 WIDGETS = {"qMRMLWidget", "qMRMLNodeComboBox", "ctkCollapsibleButton", "ctkPathLineEdit"}
 
@@ -111,7 +112,7 @@ def test_module_uses_of_slicer_only_what_is_listed_here():
 
 
 def test_everything_the_ui_names_is_used_and_there(bench):
-    source = (ROOT / "FetalPose/FetalPoseModuleLib/widget.py").read_text(encoding="utf-8")
+    source = "".join(path.read_text(encoding="utf-8") for path in SOURCES)
     for name in set(re.findall(r"\bui\.(\w+)", source)):
         assert hasattr(bench.ui, name), name
     for name in vars(bench.ui):
@@ -130,12 +131,31 @@ def test_nothing_in_the_module_knows_of_the_host():
 def test_every_visible_text_goes_through_translation():
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("_say", "_stopped"):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("say", "sayNow"):
                 assert not isinstance(node.args[0], ast.Constant), f"{path}:{node.lineno}"
 
 
-def test_cmake_installs_every_file_of_the_module():
+@pytest.mark.parametrize("part", ["Logic", "Installer", "Dialogs"])
+def test_parts_of_the_panel_and_their_stand_ins_are_what_the_protocol_says(slicer_app, part):
+    import module_bench
+
+    from FetalPoseModuleLib import dialogs, installer, logic, protocols
+
+    protocol = getattr(protocols, f"{part}Protocol")
+    real = {"Logic": logic.FetalPoseLogic, "Installer": installer.Installer, "Dialogs": dialogs.Dialogs}[part]
+    methods = {name: method for name, method in vars(protocol).items() if inspect.isfunction(method)}
+    methods = {name: method for name, method in methods.items() if not name.startswith("_")}
+    assert methods
+    for taker in {real, getattr(module_bench, part, real)}:
+        for name, method in methods.items():
+            wanted, found = (inspect.signature(function).parameters for function in (method, getattr(taker, name)))
+            assert [(p.name, p.kind) for p in found.values()] == [(p.name, p.kind) for p in wanted.values()], name
+
+
+def test_cmake_installs_every_file_of_the_module_and_no_other():
     listed = (ROOT / "FetalPose/CMakeLists.txt").read_text().replace("${MODULE_NAME}", "FetalPose")
+    for name in re.findall(r"\S+\.(?:py|ui|png)\b", listed):
+        assert (ROOT / "FetalPose" / name).is_file(), name
     for path in SOURCES:
         assert str(path.relative_to(ROOT / "FetalPose")) in listed
     for path in (ROOT / "FetalPose/Resources").rglob("*.*"):

@@ -6,7 +6,7 @@ from functools import partial
 import fake_worker
 import numpy as np
 import pytest
-from test_session import Desk, drag
+from session_desk import drag
 from volume_files import picture, write_nrrd
 
 from FetalPoseLib import scene as mrml
@@ -96,13 +96,12 @@ def test_the_mark_grows_with_the_fetus():
 
 
 @pytest.fixture
-def desk(scene, tmp_path):
-    desk = Desk(scene, tmp_path)
+def desk(desk):
+    """A session whose process knows radii and intervals."""
     lengths = segment_lengths(desk.truth)
     desk.intervals = np.stack([lengths - 1, lengths + 2], axis=1)
     desk.answer(radius_mm=[1.94] * 16, length_interval_mm=desk.intervals.tolist())
-    yield desk
-    desk.session.close()
+    return desk
 
 
 def test_rows_say_radius_and_interval_and_undo_brings_them_back(desk, tmp_path):

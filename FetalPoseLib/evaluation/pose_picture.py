@@ -121,7 +121,7 @@ def _draw_view(axes, image, local, view: _View, skeleton: Skeleton, *, section: 
     middle = np.nanmedian(depth)
     lower, upper = (middle, middle) if section else (np.nanmin(depth), np.nanmax(depth))
     slices = slices[max(int(lower - half), 0) : int(upper + half) + 1]
-    near = np.abs(depth - middle) <= 1.5 * half if section else np.isfinite(depth)
+    near = _in_section(depth) if section else np.isfinite(depth)
     picture = slices.mean(axis=0) if section else slices.max(axis=0)
     axes.imshow(picture, cmap="gray", origin="lower", vmin=0, vmax=max(float(np.quantile(picture, 0.998)), 1e-6))
     axes.set_axis_off()
@@ -156,14 +156,15 @@ def _draw_scale(axes, shape: tuple[int, int]) -> None:
 
 
 def _draw_radii(axes, local: np.ndarray, radius_mm: np.ndarray, view: _View) -> None:
-    """Circles where the balls of 90 % about the landmarks (voxels) cut the middle plane of a section."""
-    depth = local[:, view.along]
-    aside_mm = PIXEL_MM * (depth - np.nanmedian(depth))
-    with np.errstate(invalid="ignore"):
-        cut = np.sqrt(radius_mm**2 - aside_mm**2) / PIXEL_MM
-    for i in np.flatnonzero(cut > 0):
+    """Circles of the radius about the landmarks (voxels) that lie in a section."""
+    for i in np.flatnonzero(_in_section(local[:, view.along]) & (radius_mm > 0)):
         centre = local[i, [view.across, view.up]]
-        axes.add_patch(Circle(centre, cut[i], fill=False, edgecolor=_INK, linewidth=0.8, alpha=0.6))
+        axes.add_patch(Circle(centre, radius_mm[i] / PIXEL_MM, fill=False, edgecolor=_INK, linewidth=0.8, alpha=0.6))
+
+
+def _in_section(depth: np.ndarray) -> np.ndarray:
+    """Whether a landmark at the depth (16,) in voxels, NaN where not visible, lies in the middle section."""
+    return np.abs(depth - np.nanmedian(depth)) <= 1.5 * SECTION_MM / 2 / PIXEL_MM
 
 
 def _draw_tables(axes, points, confidence, radius_mm, length_interval_mm, skeleton: Skeleton) -> None:

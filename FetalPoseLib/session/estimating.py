@@ -1,7 +1,8 @@
 """The run of a session: ask the network, show what it finds step by step, ask a person, end.
 
 Events are handled in their order, one at a time. While a question is open they wait, so a front end may answer within
-the signal or much later. A slot may poll, cancel or answer: what it starts never runs within the handling of an event.
+the signal or much later; only the death of the process is heard, which ends the run. A slot may poll, cancel or answer:
+the events that it brings are handled after the one that it was told of.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.session import corrections, panel
 from FetalPoseLib.session.events import Failure, Finished, PoseShown, Question
 from FetalPoseLib.session.history import History
-from FetalPoseLib.session.run import Run, mirror_of
+from FetalPoseLib.session.run import Run
 from FetalPoseLib.session.settings import Settings
 from FetalPoseLib.session.signal import Signal
-from FetalPoseLib.volume.grid import Volume
+from FetalPoseLib.volume.grid import Volume, mirror_matrix
 from FetalPoseLib.worker.client import WorkerClient
 from FetalPoseLib.worker.protocol import Cancelled, Device, Devices, Done, Event, Failed, ProgressEvent
 
@@ -93,7 +94,7 @@ class Estimating:
         if self.running:
             raise FetalPoseError(self.translate("A pose is being estimated. Wait for it, or cancel it first."))
         voxels = mrml.volume_from_node(volume)
-        mirror = mirror_of(voxels) if self.settings.mirrored else np.eye(4)
+        mirror = mirror_matrix(voxels) if self.settings.mirrored else np.eye(4)
         run, known = Run(volume, mirror), None
         if refine:
             known = corrections.corrections_of(pose, mirror, translate=self.translate)
@@ -144,6 +145,8 @@ class Estimating:
         if self._run is not None:
             self._stop_if_deleted(self._run)
         self._events.extend(self.client.poll())
+        if self._run is not None and self._question is not None:
+            self._stop_if_lost(self._run)
         self._handle_waiting()
 
     def _handle_waiting(self) -> None:
@@ -228,6 +231,13 @@ class Estimating:
             return
         self.client.cancel()
         self._end_failed(message)
+
+    def _stop_if_lost(self, run: Run) -> None:
+        """End a run that waits for an answer if its process cannot go on: there is nothing left to answer for."""
+        for event in self._events:
+            if isinstance(event, Failed | Cancelled) and event.request == run.request:
+                self._handle(event)  # what the process said before it counts no more, because the run has ended
+                return
 
     # the end of a run
 

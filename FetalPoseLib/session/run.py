@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from FetalPoseLib.volume.grid import Volume
-
 
 @dataclass
 class Run:
@@ -22,17 +20,3 @@ class Run:
     shown: bool = False  #: points have come
     accepted: bool = False  #: a person wants to see the pose, whatever size the fetus has
     request: int = 0  #: number of the worker's request
-
-
-def mirror_of(volume: Volume) -> np.ndarray:
-    """The reflection (4, 4) of the world, in mm, along the volume's first axis that leaves the volume's box in place.
-
-    It is its own inverse.
-    """
-    across = volume.ijk_to_ras[:3, 0] / np.linalg.norm(volume.ijk_to_ras[:3, 0])
-    middle = (np.array(volume.array.shape[::-1]) - 1) / 2
-    centre = volume.ijk_to_ras[:3, :3] @ middle + volume.ijk_to_ras[:3, 3]
-    mirror = np.eye(4)
-    mirror[:3, :3] -= 2 * np.outer(across, across)
-    mirror[:3, 3] = 2 * across * (across @ centre)
-    return mirror

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import vtk
+
 from FetalPoseLib import scene as mrml
 from FetalPoseLib.body import plausibility
 from FetalPoseLib.body.measurements import length_table, segment_lengths, write_csv
@@ -61,6 +63,7 @@ class PoseSession(Estimating):
         self._tags = [
             scene.AddObserver(scene.StartCloseEvent, self._on_scene_close),
             scene.AddObserver(scene.EndImportEvent, self._on_scene_imported),
+            scene.AddObserver(scene.NodeRemovedEvent, self._on_node_removed),
         ]
 
     def close(self) -> None:
@@ -139,10 +142,15 @@ class PoseSession(Estimating):
     # correcting
 
     def history(self, pose) -> History:
-        """The undo and redo of a pose, from the first time it is asked for."""
-        if pose not in self._histories:
-            self._histories[pose] = History(pose, lambda: self.corrected.emit(pose))
-        return self._histories[pose]
+        """The undo and redo of a pose, from the first time it is asked for until the pose leaves the scene."""
+        if pose in self._histories:
+            return self._histories[pose]
+        history = History(pose, lambda: self.corrected.emit(pose))
+        if self.scene.IsNodePresent(pose):
+            self._histories[pose] = history
+        else:
+            history.close()  # nobody would end it
+        return history
 
     def undo(self, pose) -> None:
         """Take the last step back, if there is one."""
@@ -154,7 +162,7 @@ class PoseSession(Estimating):
 
     def abandon(self) -> None:
         """End a drag whose release never comes, such as that of a closed browser: the point goes back to its place."""
-        for history in self._histories.values():
+        for history in list(self._histories.values()):  # a panel that answers may ask for the history of another pose
             history.abandon()
 
     def swap_sides(self, pose, limb: str | None = None) -> None:
@@ -226,6 +234,12 @@ class PoseSession(Estimating):
             node = self.scene.GetNthNodeByClass(i, _MARKUPS)
             if node.GetAttribute(SKELETON) is not None:
                 self.show(node)
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _on_node_removed(self, _scene, _event, node) -> None:
+        history = self._histories.pop(node, None)
+        if history is not None:
+            history.close()
 
     def _close_histories(self) -> None:
         for history in self._histories.values():

@@ -1,0 +1,143 @@
+"""What the panel's buttons do."""
+
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+import slicer
+from slicer.i18n import tr as _
+
+from FetalPoseLib.errors import FetalPoseError
+from FetalPoseModuleLib.views import showVolume
+
+
+class Actions:
+    """Connects each button to what it does. What it acts on is what is chosen in the panel at that moment.
+
+    Parameters
+    ----------
+    panel : FetalPoseWidget
+        Of it are used `ui`, `logic`, `installer`, `dialogs`, `statusLine`, what is chosen (`parameters`, `machine`,
+        `pose`, `selectedLandmark`), and `updateButtons` after each click.
+    """
+
+    def __init__(self, panel):
+        self.panel, self.ui = panel, panel.ui
+        self.logic, self.session = panel.logic, panel.logic.session
+        ui = panel.ui
+        for button, slot in (
+            (ui.estimateButton, self.onEstimate),
+            (ui.cancelButton, self.session.cancel),
+            (ui.undoButton, lambda: self.session.undo(panel.pose)),
+            (ui.redoButton, lambda: self.session.redo(panel.pose)),
+            (ui.resetButton, lambda: self.session.reset_landmark(panel.pose, self.selectedLandmark())),
+            (ui.visibleButton, self.onVisible),
+            (ui.swapArmsButton, lambda: self.session.swap_sides(panel.pose, "left_arm")),
+            (ui.swapLegsButton, lambda: self.session.swap_sides(panel.pose, "left_leg")),
+            (ui.swapBodyButton, lambda: self.session.swap_sides(panel.pose)),
+            (ui.refineButton, self.onRefine),
+            (ui.exportPoseButton, self.onExportPose),
+            (ui.exportTableButton, self.onExportTable),
+            (ui.importButton, self.onImport),
+            (ui.addToLibraryButton, self.onAddToLibrary),
+        ):
+            button.clicked.connect(partial(self._try, slot))
+
+    def _try(self, slot, *_checked) -> None:
+        """Do it; what a user can mend becomes a message, what we got wrong goes through Slicer's error display, too."""
+        try:
+            slot()
+        except FetalPoseError as error:
+            self.say(str(error), isWarning=True)
+        except Exception:
+            with slicer.util.tryWithErrorDisplay(_("FetalPose failed. The details are in the log.")):
+                raise
+        finally:
+            self.panel.updateButtons()
+
+    def say(self, text: str, *, isWarning: bool = False) -> None:
+        self.panel.statusLine.say(text, isWarning=isWarning)
+
+    def selectedLandmark(self) -> str:
+        """The name of the landmark to act on; FetalPoseError if none is selected."""
+        name = self.panel.selectedLandmark
+        if name is None:
+            raise FetalPoseError(_("Select a landmark in the table first."))
+        return name
+
+    # estimating
+
+    def onEstimate(self) -> None:
+        volume = self.panel.parameters.inputVolume
+        if volume is None:
+            raise FetalPoseError(_("Choose a volume first."))
+        self._start(volume, self.panel.parameters.pose, refine=False)
+
+    def onRefine(self) -> None:
+        volume = self.session.volume_of(self.panel.pose) or self.panel.parameters.inputVolume
+        if volume is None:
+            raise FetalPoseError(_("Choose the volume that the pose belongs to first."))
+        self._start(volume, self.panel.pose, refine=True)
+
+    def _start(self, volume, pose, *, refine: bool) -> None:
+        if self._installed():
+            self.logic.estimate(volume, pose, refine=refine)
+            showVolume(volume)
+
+    def _installed(self) -> bool:
+        """Whether what the network needs is there, after asking to install it."""
+        installer, line = self.panel.installer, self.panel.statusLine
+        missing = installer.missing()
+        if not missing:
+            return True
+        if not self.panel.dialogs.confirm(installer.question(missing)):
+            self.say(_("Nothing was installed. Estimate Pose needs {names}.").format(names=", ".join(missing)))
+            return False
+        begun, steps = count(1), len(missing) + 1
+        line.showSteps(0, steps)
+
+        def installing(message: str) -> None:  # Slicer shows pip's own lines in its Python console meanwhile
+            line.showSteps(next(begun), steps)
+            line.sayNow(message)
+
+        try:
+            installer.install(missing, installing)
+        finally:
+            line.hideSteps()
+        self.say(_("Installed."))
+        return True
+
+    # correcting
+
+    def onVisible(self) -> None:
+        self.session.set_visible(self.panel.pose, self.selectedLandmark(), not self.ui.visibleButton.checked)
+
+    # files
+
+    def onExportPose(self) -> None:
+        path = self._askForFile(_("Export pose"), ".mrk.json", _("Pose (*.mrk.json)"))
+        if path:
+            self.session.export_pose(self.panel.pose, path)
+            self.say(_("Wrote {path}.").format(path=path))
+
+    def onExportTable(self) -> None:
+        path = self._askForFile(_("Export table"), ".csv", _("Table (*.csv)"))
+        if path:
+            self.session.export_table(self.panel.pose, path)
+            self.say(_("Wrote {path}.").format(path=path))
+
+    def _askForFile(self, title: str, suffix: str, types: str) -> str:
+        path = self.panel.dialogs.saveFile(title, f"{self.panel.pose.GetName()}{suffix}", types)
+        return path if not path or path.lower().endswith(suffix) else f"{path}{suffix}"
+
+    def onImport(self) -> None:
+        path = self.panel.dialogs.openFile(_("Import pose"), _("Pose (*.mrk.json *.json)"))
+        if path:
+            self.panel.parameters.pose = self.session.import_pose(path)
+            self.say(_("Read {name}.").format(name=Path(path).name))
+
+    def onAddToLibrary(self) -> None:
+        if not self.panel.machine.libraryFolder:
+            self.ui.libraryEdit.currentPath = self.panel.dialogs.folder(_("Folder for your pose library")) or ""
+        count = self.session.add_to_library(self.panel.pose)
+        self.say(_("Your library now holds {count} poses. The next refinement uses them.").format(count=count))

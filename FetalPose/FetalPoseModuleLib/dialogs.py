@@ -1,0 +1,25 @@
+"""All that opens a window."""
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+
+class Dialogs:
+    """The application's own windows. Each waits for the person, and gives the answer."""
+
+    def confirm(self, question: str) -> bool:
+        """Whether the person says yes."""
+        return bool(slicer.util.confirmYesNoDisplay(question, windowTitle=_("Fetal Pose")))
+
+    def openFile(self, title: str, types: str) -> str:
+        """The file to read, "" if none was chosen."""
+        return qt.QFileDialog.getOpenFileName(slicer.util.mainWindow(), title, "", types)
+
+    def saveFile(self, title: str, name: str, types: str) -> str:
+        """The file to write, "" if none was chosen."""
+        return qt.QFileDialog.getSaveFileName(slicer.util.mainWindow(), title, name, types)
+
+    def folder(self, title: str) -> str:
+        """A folder, "" if none was chosen."""
+        return qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), title)

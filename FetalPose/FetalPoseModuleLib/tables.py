@@ -1,0 +1,66 @@
+"""The tables of lengths and landmarks as widgets: a column each for the name, the value, and what to check."""
+
+from collections.abc import Sequence
+
+import qt
+from slicer.i18n import tr as _
+
+from FetalPoseLib.session import LandmarkRow, LengthRow
+
+NAME, VALUE, CHECK = range(3)  # the columns
+
+
+def setUpLengths(table, rows: Sequence[LengthRow]) -> None:
+    """Give the table of lengths its size, and its segments their names and colours."""
+    _setUp(table, [_("Segment"), _("Length (mm)"), _("Check")], rows)
+    for i, row in enumerate(rows):
+        table.item(i, NAME).setIcon(swatch(row.color))
+
+
+def setUpLandmarks(table, rows: Sequence[LandmarkRow]) -> None:
+    """Give the table of landmarks its size, and its landmarks their names and descriptions."""
+    _setUp(table, [_("Landmark"), _("Confidence"), _("Check")], rows)
+    for i, row in enumerate(rows):
+        table.item(i, NAME).setToolTip(row.description)
+
+
+def showRows(table, rows: Sequence[LengthRow | LandmarkRow]) -> None:
+    """Show the values and the marks of these rows. Only what has changed is drawn again."""
+    for i, row in enumerate(rows):
+        setText(table.item(i, VALUE), row.text)
+        check = table.item(i, CHECK)
+        setText(check, row.mark)
+        check.setToolTip("\n".join(row.reasons))
+
+
+def setText(item, text: str) -> None:
+    """Set an item's text if it is another one."""
+    if item.text() != text:
+        item.setText(text)
+
+
+def swatch(color: Sequence[float]) -> "qt.QIcon":
+    """A small square of a colour, red, green and blue in 0..1."""
+    pixmap = qt.QPixmap(12, 12)
+    pixmap.fill(qt.QColor(*(int(round(255 * value)) for value in color)))
+    return qt.QIcon(pixmap)
+
+
+def _setUp(table, headers: list[str], rows: Sequence[LengthRow | LandmarkRow]) -> None:
+    table.columnCount = len(headers)
+    table.rowCount = len(rows)
+    table.setHorizontalHeaderLabels(headers)
+    table.verticalHeader().hide()
+    table.verticalHeader().setDefaultSectionSize(20)
+    table.horizontalHeader().setStretchLastSection(True)
+    table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
+    table.setSelectionMode(qt.QAbstractItemView.SingleSelection)
+    table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
+    table.minimumHeight = 20 * len(rows) + 32
+    for i, row in enumerate(rows):
+        for column in range(len(headers)):
+            table.setItem(i, column, qt.QTableWidgetItem(""))
+        table.item(i, NAME).setText(row.label)
+        table.item(i, VALUE).setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+    table.setColumnWidth(NAME, 150)
+    table.setColumnWidth(VALUE, 85)
