@@ -164,6 +164,16 @@ def test_less_confidence_never_makes_a_radius_smaller(calibrated, confidence, la
     assert (after >= before - 1e-9).all()
 
 
+def test_a_confidence_lower_than_any_calibrated_makes_the_radius_larger_still():
+    sure = made_up(200, 9)
+    sure = sure[sure.confidence.min(axis=1) > 0.5]
+    known = sure.fit()
+    radii = [known.radius_mm(BODIES[0], np.full(16, confidence)) for confidence in (0.5, 0.3, 0.1)]
+    assert (radii[1] > 1.3 * radii[0]).all() and (radii[2] > 1.3 * radii[1]).all()
+    landmarks, _ = covered(known, made_up(1000, 10))  # the made-up errors do go on so
+    assert 0.85 < landmarks.mean() < 0.95
+
+
 def test_a_landmark_not_visible_has_no_radius_and_a_placed_one_the_radius_0(calibrated):
     points, confidence = BODIES[0].copy(), np.full(16, 0.6)
     elbow, wrist, knee = (SKELETON.index(name) for name in ("left_elbow", "left_wrist", "right_knee"))

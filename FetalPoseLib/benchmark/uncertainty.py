@@ -212,6 +212,7 @@ def mark_row(label: str, poses: Poses, radius: np.ndarray) -> dict:
         cases = zip(poses.found, poses.confidence, radii, strict=True)
         marked = np.array([unsure(*case) for case in cases])
         row[f"marked_by_{by}_percent"] = 100 * float(marked.sum() / max(np.isfinite(errors).sum(), 1))
+        row[f"poses_with_a_mark_by_{by}_percent"] = 100 * float(marked.any(axis=1).mean())
         row[f"far_off_found_by_{by}_percent"] = 100 * float(marked[far].mean()) if far.any() else None
     return row
 

@@ -58,7 +58,8 @@ class Uncertainty:
         A landmark's score is ``share * confidence + (1 - share) * mean confidence of the pose``; its difficulty is that
         of the score times ``(size / reference) ** power``.
     scores, difficulties : tuple of float
-        Increasing scores and the difficulties there, which do not increase; linear in between, constant beyond.
+        Increasing scores and the difficulties there, which do not increase. In between the logarithm is linear. The
+        first score is 0: below the scores of the calibration the difficulty goes on with the mean slope.
     landmark_quantiles, segment_quantiles : tuple of float
         One for each of `GROUPS`: of error over difficulty, and of a length's error over its ends' radii in quadrature.
     """
@@ -132,7 +133,7 @@ class Uncertainty:
         free = [i for i in range(len(confidence)) if i not in placed]
         pose = confidence[free].mean() if free else 1.0  # the confidence in placed landmarks is not the network's
         score = self.landmark_share * confidence + (1 - self.landmark_share) * pose
-        difficulty = np.interp(score, self.scores, self.difficulties)
+        difficulty = _difficulty_at(score, np.array(self.scores), np.array(self.difficulties))
         scale = _scale(np.array([crown_rump_length(points)]), self.reference_mm, self.size_power)[0]
         radius = np.array(self.landmark_quantiles)[landmark_groups()] * difficulty * scale
         radius[list(placed)] = 0.0
@@ -186,9 +187,11 @@ class Uncertainty:
         numbers = [*self.scores, *self.difficulties, *self.landmark_quantiles, *self.segment_quantiles]
         if not np.isfinite([*numbers, self.size_power, self.landmark_share]).all() or min(numbers) < 0:
             raise ValueError("a number is negative or not finite")
+        if min(self.difficulties, default=0) <= 0:
+            raise ValueError("there is no difficulty, or one is not positive")
         if not (0 < self.coverage < 1 and 0 <= self.landmark_share <= 1 and 0 < self.reference_mm < np.inf):
             raise ValueError("coverage, landmark_share or reference_mm is out of range")
-        if len(self.scores) != len(self.difficulties) or not self.scores:
+        if len(self.scores) != len(self.difficulties):
             raise ValueError("scores and difficulties are of different numbers")
         if (np.diff(self.scores) <= 0).any() or (np.diff(self.difficulties) > 0).any():
             raise ValueError("scores do not increase, or difficulties do")
@@ -241,7 +244,8 @@ def _out_of_fold(scores: np.ndarray, scaled: np.ndarray) -> np.ndarray:
     """Difficulty (N, 16), each subject's from the subjects of the other folds."""
     fold, predicted = np.arange(len(scores)) % FOLDS, np.empty_like(scores)
     for k in range(FOLDS):
-        predicted[fold == k] = np.interp(scores[fold == k], *_difficulty(scores[fold != k], scaled[fold != k]))
+        known = _difficulty(scores[fold != k], scaled[fold != k])
+        predicted[fold == k] = _difficulty_at(scores[fold == k], *known)
     return predicted
 
 
@@ -258,7 +262,16 @@ def _difficulty(scores: np.ndarray, scaled: np.ndarray) -> tuple[np.ndarray, np.
     blocks = np.array_split(order, max(len(order) // LEAST_BLOCK, 1))
     knots = np.array([scores[seen][block].mean() for block in blocks])
     means = np.array([relative[seen][block].mean() for block in blocks])
-    return not_increasing(knots, np.maximum(means, 1e-6), np.array([len(block) for block in blocks]))
+    knots, means = not_increasing(knots, np.maximum(means, 1e-6), np.array([len(block) for block in blocks]))
+    if knots[0] <= 0:
+        return knots, means
+    # a confidence as low as none in the calibration must not pass for the lowest of them
+    slope = np.log(means[0] / means[-1]) / (knots[-1] - knots[0]) if len(knots) > 1 else 0.0
+    return np.append(0.0, knots), np.append(means[0] * np.exp(slope * knots[0]), means)
+
+
+def _difficulty_at(score: np.ndarray, scores: np.ndarray, difficulties: np.ndarray) -> np.ndarray:
+    return np.exp(np.interp(score, scores, np.log(difficulties)))
 
 
 def _group_quantiles(ratios: np.ndarray, groups: np.ndarray, coverage: float) -> np.ndarray:

@@ -138,7 +138,7 @@ class History:
 
 def snapshot(node) -> dict:
     """All of a pose that a correction changes: of each point, by its ID, and what the estimator had said."""
-    state = {"": (node.GetAttribute(ORIGINAL), node.GetAttribute(INTERVALS))}
+    state: dict[str, tuple] = {"": (node.GetAttribute(ORIGINAL), node.GetAttribute(INTERVALS))}
     for i in range(node.GetNumberOfControlPoints()):
         state[node.GetNthControlPointID(i)] = (
             tuple(node.GetNthControlPointPosition(i)),
