@@ -18,8 +18,8 @@ from FetalPoseLib.body.skeleton import load_skeleton
 
 LANDMARK_CHECK_CONFIDENCE = 0.35  # below which a landmark without a radius should be checked
 #: Radius over crown-rump length from which a landmark should be checked. In cross-validation over 84 subjects it marks
-#: 2.7 % of the landmarks and finds 57 % of those that are off by more than 6 % of that length, the confidence above 1.4 %
-#: and 37 %; on 52 test subjects 6.0 % and 59 % against 3.0 % and 32 %.
+#: 2.7 % of the landmarks and finds 57 % of those that are off by more than 6 % of that length; the confidence above
+#: marks 1.4 % and finds 37 %. On 52 test subjects these are 6.0 % and 59 %, and 3.0 % and 32 %.
 CHECK_RADIUS_TO_CRL = 0.08
 FETUS_CONFIDENCE = 0.39  # mean confidence from which the volume counts as holding a fetus; others reach 0.38
 POSE_CHECK_CONFIDENCE = 0.55  # mean confidence below which the whole pose should be checked
