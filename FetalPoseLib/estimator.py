@@ -19,6 +19,7 @@ from FetalPoseLib.body.estimate import Estimate, Progress
 from FetalPoseLib.body.fetal_frame import FetalFrame
 from FetalPoseLib.body.plausibility import warnings_of
 from FetalPoseLib.body.pose_library import PoseLibrary
+from FetalPoseLib.body.uncertainty import Uncertainty
 from FetalPoseLib.detection.detector import Detector, TrainedNetwork, View
 from FetalPoseLib.detection.locate import mean_body
 from FetalPoseLib.errors import FetalPoseError
@@ -81,6 +82,7 @@ class Estimator:
         template = mean_body(self.library.poses) if "locate" in networks else None
         self.detector = Detector(networks, self.device, template)
         self.refinement = _options(refinement)
+        self.uncertainty = Uncertainty.of_model(self.metadata)
 
     @property
     def spacing_mm(self) -> float:
@@ -118,6 +120,7 @@ class Estimator:
         other.detector = self.detector.with_main(spacing_mm=spacing_mm, checkpointing=checkpointing)
         other.refinement = self.refinement if refinement is None else _options(refinement)
         other.library = self.library if library is None else library
+        other.uncertainty = self.uncertainty if other.spacing_mm == self.spacing_mm else None
         other.name = self.name if name is None else name
         return other
 
@@ -172,7 +175,11 @@ class Estimator:
                 yield Progress("refine", step.iteration, steps, visible, confidence, f"Refinement {step.iteration}")
         points = view.visible(points, confidence)
         provenance = self._provenance(steps, refined=bool(iterations))
-        yield Estimate(points, confidence, unrefined, provenance, warnings_of(points, confidence))
+        radius, intervals = self._uncertainty(points, confidence, placed or {}, provenance["Refinement"])
+        yield Estimate(
+            points, confidence, unrefined, provenance, warnings_of(points, confidence), radius_mm=radius,
+            length_interval_mm=intervals,
+        )  # fmt: skip
 
     def _detect(self, volume: Volume, frame: FetalFrame | None, steps: int) -> Generator[Progress, None, View]:
         look = self.detector.look(volume, frame)
@@ -206,6 +213,20 @@ class Estimator:
             bfloat16=network.bfloat16, placed=placed,
         )  # fmt: skip
         return loop.run(view.image[None, None])
+
+    def _uncertainty(self, points, confidence, placed: Mapping[int, np.ndarray], refinement: str):
+        """Radii (16,) and length intervals (15, 2) in mm, each None where there is no calibration for the refinement.
+
+        A placed landmark is where the person placed it, whatever the network read.
+        """
+        known = self.uncertainty
+        if known is None or known.refinement != refinement:
+            return None, None
+        points = points.copy()
+        for landmark, point in placed.items():
+            points[landmark] = point
+        radius = known.radius_mm(points, confidence, placed=placed.keys())
+        return radius, known.length_interval_mm(points, confidence, placed=placed.keys())
 
     def _provenance(self, steps: int, *, refined: bool) -> dict[str, str]:
         return {

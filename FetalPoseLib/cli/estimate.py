@@ -7,7 +7,8 @@ with the lengths and their origin inside: drag it onto 3D Slicer's window. The l
   fetalpose estimate volume.nrrd --output pose.mrk.json --table lengths.csv --picture pose.png
   fetalpose estimate dicom_folder --output pose.mrk.json --iterations 0 --device cpu
 
-A landmark that is not seen is left without a position. Research use only.
+A landmark that is not seen is left without a position. After a length stands the interval that holds the true one in
+90 % of cases, if the model was calibrated. Research use only.
 """
 
 import argparse
@@ -120,14 +121,11 @@ def estimate(
         with tqdm(total=3 + args.iterations, desc="open", unit="step", file=sys.stderr, leave=False) as bar:
             result = _by_worker(client, args, volume, partial(_show, bar))
     open_questions = mrml.doubts_of(node)
-    doubtful = doubts(result.points, result.confidence, PoseLibrary.load(resource_path("pose_library.npz")))
+    library = PoseLibrary.load(resource_path("pose_library.npz"))
+    doubtful = doubts(result.points, result.confidence, library, radius_mm=result.radius_mm)
     against_age = None if age_days is None else contradiction(result.points, age_days)
-    warnings = [
-        *result.warnings,
-        *filter(None, [against_age]),
-        *(doubt.sentence for doubt in open_questions),
-        *(doubt.reason for doubt in doubtful),
-    ]
+    warnings = [*result.warnings, *([against_age] if against_age else [])]
+    warnings += [*(doubt.sentence for doubt in open_questions), *(doubt.reason for doubt in doubtful)]
     for warning in warnings:
         print(f"fetalpose: warning: {' '.join(warning.split())}", file=sys.stderr)
     if not np.isfinite(result.points).any():
@@ -147,7 +145,7 @@ def estimate(
     result = replace(result, points=transform_points(mirror, result.points), provenance=provenance)
 
     mrml.save_pose(mrml.pose_node(scene, result, name=source.name.split(".")[0]), output)
-    rows = length_table(result.points)
+    rows = length_table(result.points, interval_mm=result.length_interval_mm)
     if table is not None:
         with replacing(table) as temporary:
             write_csv(temporary, rows)
@@ -155,9 +153,13 @@ def estimate(
         from FetalPoseLib.evaluation.pose_picture import draw_pose
 
         note = "Research use only. The model was trained on simulated volumes."
-        draw_pose(picture, shown, result.points, confidence=result.confidence, title=source.name, note=note)
+        draw_pose(
+            picture, shown, result.points, confidence=result.confidence, radius_mm=result.radius_mm,
+            length_interval_mm=result.length_interval_mm, title=source.name, note=note,
+        )  # fmt: skip
     for row in rows:
-        print(f"{row['segment']:<24}{row['length_mm'] or '-':>8} mm")
+        within = f"   {row['low_mm']:>6} to {row['high_mm']:>6} mm" if row.get("low_mm") else ""
+        print(f"{row['segment']:<24}{row['length_mm'] or '-':>8} mm{within}")
     return result.points
 
 
