@@ -20,9 +20,10 @@ from FetalPoseLib.body.fetal_frame import FetalFrame
 from FetalPoseLib.body.plausibility import warnings_of
 from FetalPoseLib.body.pose_library import PoseLibrary
 from FetalPoseLib.body.uncertainty import Uncertainty
-from FetalPoseLib.detection.detector import Detector, TrainedNetwork, View
+from FetalPoseLib.detection.detector import INVERTED, Detector, TrainedNetwork, View
 from FetalPoseLib.detection.locate import mean_body
 from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.network.model_check import MODELS, check_networks
 from FetalPoseLib.network.precision import PRECISIONS, has_bfloat16
 from FetalPoseLib.network.weights import open_model
 from FetalPoseLib.refinement.consensus import Agreement, Consensus, further_look
@@ -77,8 +78,12 @@ class Estimator:
         self.library = PoseLibrary.load(resource_path("pose_library.npz")) if library is None else library
         networks = {
             name: TrainedNetwork.build(name, state, header, self.device, bfloat16)
-            for name, header in self.metadata["networks"].items()
+            for name, header in check_networks(state, self.metadata, model).items()
         }
+        if set(networks) not in MODELS:
+            raise FetalPoseError(
+                f"{model} has the networks {', '.join(networks)}. A model has locate, orient and detect, or whole only."
+            )
         template = mean_body(self.library.poses) if "locate" in networks else None
         self.detector = Detector(networks, self.device, template)
         self.refinement = _options(refinement)
@@ -93,7 +98,10 @@ class Estimator:
     def spacings_mm(self) -> list[float]:
         """All spacings that the model allows, the finest first."""
         own = self.metadata["networks"][self.detector.main.spec.task]["task"]["spacing_mm"]
-        return sorted({own, *self.metadata.get("spacings_mm", [])})
+        others = self.metadata.get("spacings_mm", [])
+        return sorted(
+            {own, *(mm for mm in others if isinstance(mm, int | float))} if isinstance(others, list) else {own}
+        )
 
     def with_options(
         self,
@@ -175,11 +183,11 @@ class Estimator:
                 yield Progress("refine", step.iteration, steps, visible, confidence, f"Refinement {step.iteration}")
         points = view.visible(points, confidence)
         provenance = self._provenance(steps, refined=bool(iterations))
+        warnings = [INVERTED] * view.inverted + warnings_of(points, confidence)
         radius, intervals = self._uncertainty(points, confidence, placed or {}, provenance["Refinement"])
         yield Estimate(
-            points, confidence, unrefined, provenance, warnings_of(points, confidence), radius_mm=radius,
-            length_interval_mm=intervals,
-        )  # fmt: skip
+            points, confidence, unrefined, provenance, warnings, radius_mm=radius, length_interval_mm=intervals
+        )
 
     def _detect(self, volume: Volume, frame: FetalFrame | None, steps: int) -> Generator[Progress, None, View]:
         look = self.detector.look(volume, frame)

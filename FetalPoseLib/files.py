@@ -2,12 +2,17 @@
 
 import errno
 import os
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from FetalPoseLib.errors import FetalPoseError
+
+TEMPORARY_PREFIX = ".fetalpose-"  # of the folders in which files are being written
 
 
 @contextmanager
@@ -38,6 +43,66 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise _cannot_write(path, error) from error
 
 
+@contextmanager
+def locked(path: str | Path, *, wait_s: float = 10.0, advice: str = "Try again later.") -> Iterator[None]:
+    """Keep other programs that use this function away from `path` until the block ends; it need not exist.
+
+    The lock is the system's, on a file `.NAME.lock` beside `path`, or `.lock` in it where it is a folder. That file
+    stays; the lock ends with the process at the latest.
+
+    Raises
+    ------
+    FetalPoseError
+        Another program has held the lock for ``wait_s`` seconds, or the lock cannot be made.
+    """
+    path = Path(path)
+    beside = path / ".lock" if path.is_dir() else path.with_name(f".{path.name}.lock")
+    try:
+        file = open(beside, "a+b")  # noqa: SIM115 (closed below)
+    except OSError as error:
+        raise _cannot_write(beside, error) from error
+    with file:
+        until = time.monotonic() + wait_s
+        while not _lock(file):
+            if time.monotonic() >= until:
+                raise FetalPoseError(f"{path} is in use by another program. {advice}")
+            time.sleep(0.02)
+        try:
+            yield
+        finally:
+            _unlock(file)
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Whether the lock could be taken. Where the file system has no locks, it counts as taken."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
+    return True
+
+
+def _unlock(file: BinaryIO) -> None:
+    with suppress(OSError):
+        if sys.platform == "win32":
+            import msvcrt
+
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_UN)
+
+
 def check_writable(path: str | Path, *suffixes: str) -> None:
     """Complain now, before minutes of work, if `path` cannot be written later or has none of the `suffixes`.
 
@@ -52,7 +117,7 @@ def check_writable(path: str | Path, *suffixes: str) -> None:
     try:
         if not path.parent.is_dir():
             raise FetalPoseError(f"The output folder {path.parent} does not exist. Create it, or choose another.")
-        if path.is_dir():
+        if path.is_dir():  # OSError for a name that is too long
             raise FetalPoseError(f"The output {path} is a folder. Add a file name.")
         with _private_folder(Path(os.path.realpath(path)).parent):
             pass
@@ -63,7 +128,7 @@ def check_writable(path: str | Path, *suffixes: str) -> None:
 @contextmanager
 def _private_folder(parent: Path) -> Iterator[Path]:
     """A new folder that only its owner can enter, with a name that nobody can foresee; deleted at the end."""
-    with tempfile.TemporaryDirectory(prefix=".fetalpose-", dir=parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=parent) as folder:
         yield Path(folder)
 
 

@@ -10,7 +10,8 @@ from scipy.spatial.transform import Rotation
 
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.volume.grid import Grid, Volume, canonical_grid, transform_points
-from FetalPoseLib.volume.resampling import normalise_intensity, resample, sample
+from FetalPoseLib.volume.intensity import normalise_intensity
+from FetalPoseLib.volume.resampling import resample, sample
 
 OBLIQUE = Rotation.from_euler("xyz", [25, -40, 70], degrees=True).as_matrix()
 ORDERS = list(product(permutations(range(3)), product((1, -1), repeat=3)))  # the 48 ways to store one volume

@@ -1,7 +1,6 @@
 """The session of the application's scene: a timer polls it, and the parameter node of the scene is wrapped."""
 
 import os
-import shutil
 import sys
 
 import qt
@@ -11,6 +10,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from FetalPoseLib.session import PoseSession
 from FetalPoseLib.worker.client import WorkerClient
+from FetalPoseLib.worker.process import slicer_python
 from FetalPoseModuleLib.parameters import FetalPoseParameterNode
 
 POLL_MS = 40
@@ -90,7 +90,7 @@ class FetalPoseLogic(ScriptedLoadableModuleLogic):
 
 def pythonExecutable() -> str:
     """The Python that has Slicer's packages: PythonSlicer within Slicer."""
-    return shutil.which("PythonSlicer") or sys.executable
+    return slicer_python(getattr(slicer.app, "slicerHome", "") or "")
 
 
 def workerEnvironment() -> dict[str, str]:

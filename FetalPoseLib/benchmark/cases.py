@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.files import replacing
+from FetalPoseLib.npz import read_npz
 from FetalPoseLib.simulation import DEFAULT_SPACING_MM
 from FetalPoseLib.simulation.datasets import simulate
 from FetalPoseLib.simulation.fingerprint import FROZEN, load_fingerprints
@@ -34,24 +35,21 @@ def open_case(split: str, index: int, *, spacing: float = DEFAULT_SPACING_MM, fo
     frozen = json.dumps(load_fingerprints()[split][index]) if split in FROZEN else ""
     if not _is_current(path, frozen):
         _simulate_into(path, split, index, spacing, frozen)
-    with np.load(path, allow_pickle=False) as data:
-        volume = Volume(data["volume"], data["affine"])
-        return BenchmarkCase(f"{split}-{index:03d}", volume, data["body"], data["seen"])
+    data = read_npz(path, ("volume", "affine", "body", "seen"))
+    return BenchmarkCase(f"{split}-{index:03d}", Volume(data["volume"], data["affine"]), data["body"], data["seen"])
 
 
 def _is_current(path: Path, frozen: str) -> bool:
     try:
-        with np.load(path, allow_pickle=False) as data:
-            return str(data["frozen"]) == frozen
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return str(read_npz(path, ("frozen", "volume", "affine", "body", "seen"))["frozen"]) == frozen
+    except FetalPoseError:
         return False
 
 
 def _simulate_into(path: Path, split: str, index: int, spacing: float, frozen: str) -> None:
     case = simulate(split, index, spacing=spacing)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    with open(part, "wb") as file:
+    with replacing(path) as temporary, open(temporary, "wb") as file:  # a killed run leaves no half of a case
         np.savez_compressed(
             file,
             volume=case.volume.array,
@@ -60,4 +58,3 @@ def _simulate_into(path: Path, split: str, index: int, spacing: float, frozen: s
             seen=np.isfinite(case.landmarks).all(axis=1),
             frozen=np.array(frozen),
         )
-    os.replace(part, path)  # a killed run leaves no half of a case

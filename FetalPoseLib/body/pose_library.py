@@ -8,16 +8,22 @@ the label proxy that the detector then learns from.
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from FetalPoseLib.body.fetal_frame import TRUNK, FetalFrame
+from FetalPoseLib.body.measurements import segment_lengths
 from FetalPoseLib.body.registration import Similarity, register_points
 from FetalPoseLib.body.skeleton import Skeleton, load_skeleton
-from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.errors import FetalPoseError, listed
+from FetalPoseLib.npz import read_npz
+
+MOST_BYTES = 2**26  # of one array: 170,000 poses
+LENGTHS_MM = (0.3, 300.0)  # of a segment: what a person can place apart; far above any fetus
+RESTORE = "Restore it from a copy, or choose another folder for the library."
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +55,11 @@ class PoseLibrary:
         Where each atlas comes from, such as a subject.
     meta : dict, optional
         Anything JSON can hold, kept with the file.
+
+    Attributes
+    ----------
+    left_out : tuple of str
+        After `load`: a sentence for each pose that the file holds and that is no body.
     """
 
     def __init__(self, poses, names: Sequence[str] = (), meta: dict | None = None, *, skeleton: Skeleton | None = None):
@@ -56,6 +67,7 @@ class PoseLibrary:
         self.poses = np.array(poses, dtype=np.float64)
         self.names = tuple(names) or tuple(f"atlas-{i + 1}" for i in range(len(self.poses)))
         self.meta = dict(meta or {})
+        self.left_out: tuple[str, ...] = ()  # a sentence for each pose of the file that is no body
         if self.poses.shape[1:] != (len(self.skeleton), 3):
             raise FetalPoseError(f"Poses of shape {self.poses.shape[1:]} are not {len(self.skeleton)} points in space.")
         if len(self.names) != len(self.poses):
@@ -71,9 +83,25 @@ class PoseLibrary:
         return len(self.poses)
 
     def add(self, pose, name: str) -> PoseLibrary:
-        """A library with one more atlas (16, 3) mm; this one stays as it is."""
+        """A library with one more atlas (16, 3) mm; this one stays as it is.
+
+        Raises
+        ------
+        FetalPoseError
+            The pose is incomplete or degenerate, with the reason.
+        """
+        obstacle = atlas_obstacle(pose, self.skeleton)
+        if obstacle:
+            raise FetalPoseError(f"This pose cannot go into a library. {obstacle}")
         poses = np.concatenate([self.poses, np.asarray(pose, dtype=np.float64)[None]])
         return PoseLibrary(poses, (*self.names, name), self.meta, skeleton=self.skeleton)
+
+    def remove(self, name: str) -> PoseLibrary:
+        """A library without the atlas of this name; this one stays as it is. FetalPoseError if there is none."""
+        if name not in self.names:
+            raise FetalPoseError(f"There is no pose '{name}' in the library. It has {listed(self.names) or 'none'}.")
+        kept = [i for i, other in enumerate(self.names) if other != name]
+        return PoseLibrary(self.poses[kept], [self.names[i] for i in kept], self.meta, skeleton=self.skeleton)
 
     def save(self, path: str | Path) -> None:
         """Write an .npz file, which `load` reads; nothing in it is pickled."""
@@ -84,17 +112,42 @@ class PoseLibrary:
 
     @classmethod
     def load(cls, path: str | Path, *, skeleton: Skeleton | None = None) -> PoseLibrary:
-        """The library in an .npz file; FetalPoseError if it is not one or was made for other landmarks."""
+        """The library in an .npz file, without atlases that are no bodies; `left_out` names these.
+
+        Raises
+        ------
+        FetalPoseError
+            The file is damaged, no pose library, or made for other landmarks.
+        """
         skeleton = skeleton or load_skeleton()
+        arrays = read_npz(path, ("poses", "names", "meta", "landmarks"), most_bytes=MOST_BYTES)
+        poses, names, landmarks = arrays["poses"], arrays["names"], arrays["landmarks"]
+        if landmarks.dtype.kind != "U" or landmarks.ndim != 1 or names.dtype.kind != "U" or names.ndim != 1:
+            raise FetalPoseError(f"{path} is no pose library: its names are no texts. {RESTORE}")
+        if tuple(landmarks.tolist()) != skeleton.landmarks:
+            raise FetalPoseError(
+                f"The pose library {path} has other landmarks than {skeleton.name}: {listed(landmarks.tolist())}."
+            )
+        if poses.dtype.kind not in "iuf" or poses.shape != (len(names), len(skeleton), 3):
+            raise FetalPoseError(
+                f"{path} is no pose library: {len(names)} names and poses of the shape {poses.shape} ({poses.dtype}), "
+                f"which should be ({len(names)}, {len(skeleton)}, 3). {RESTORE}"
+            )
         try:
-            with np.load(path, allow_pickle=False) as data:
-                poses, names, meta = data["poses"], data["names"].tolist(), json.loads(str(data["meta"]))
-                landmarks = tuple(data["landmarks"].tolist())
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
-            raise FetalPoseError(f"Cannot read a pose library from {path}: {error}.") from error
-        if landmarks != skeleton.landmarks:
-            raise FetalPoseError(f"The pose library {path} has other landmarks than {skeleton.name}: {landmarks}.")
-        return cls(poses, names, meta, skeleton=skeleton)
+            meta = json.loads(str(arrays["meta"]))
+        except (ValueError, RecursionError):
+            meta = None
+        if not isinstance(meta, dict):
+            raise FetalPoseError(f"{path} is no pose library: its meta is no JSON object. {RESTORE}")
+        obstacles = [atlas_obstacle(pose, skeleton) for pose in poses]
+        kept = [i for i, obstacle in enumerate(obstacles) if not obstacle]
+        library = cls(poses[kept], names[kept].tolist(), meta, skeleton=skeleton)
+        library.left_out = tuple(
+            f"The pose '{name}' of the library {Path(path).name} is left out. {obstacle}"
+            for name, obstacle in zip(names.tolist(), obstacles, strict=True)
+            if obstacle
+        )
+        return library
 
     def register(self, pose, *, similarity: bool = False, weights=None) -> Registration:
         """Bring every atlas to the pose by the least-squares rigid transform, reflections excluded.
@@ -166,6 +219,28 @@ class PoseLibrary:
         if obstacle:
             raise FetalPoseError(obstacle)
         return weights / weights.sum()
+
+
+def atlas_obstacle(pose, skeleton: Skeleton) -> str:
+    """Why a pose (16, 3) mm cannot be an atlas, as a sentence; empty if it can."""
+    pose = np.asarray(pose, dtype=np.float64)
+    if pose.shape != (len(skeleton), 3):
+        return f"It has the shape {pose.shape}, not ({len(skeleton)}, 3)."
+    missing = [name for name, point in zip(skeleton.landmarks, pose, strict=True) if not np.isfinite(point).all()]
+    if missing:
+        return f"An atlas must be complete; not visible: {listed(missing)}."
+    with np.errstate(over="ignore"):
+        lengths = segment_lengths(pose, skeleton)
+    for segment, length in zip(skeleton.segments, lengths, strict=True):
+        if not LENGTHS_MM[0] <= length <= LENGTHS_MM[1]:
+            name = segment.name.replace("_", " ")
+            return f"Its {name} measures {length:.3g} mm; {LENGTHS_MM[0]:g} to {LENGTHS_MM[1]:g} mm is possible."
+    if set(TRUNK) <= set(skeleton.landmarks):
+        try:
+            FetalFrame.from_landmarks(pose, skeleton)
+        except FetalPoseError as error:
+            return str(error)
+    return _obstacle(pose[list(skeleton.registration_subset)])
 
 
 def _obstacle(used: np.ndarray) -> str:

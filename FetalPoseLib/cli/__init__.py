@@ -1,11 +1,12 @@
 """The command `fetalpose`: measure the pose of a fetus in a 3D ultrasound volume."""
 
 import argparse
+import os
 import sys
 from importlib import import_module
 
 from FetalPoseLib import __version__
-from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.errors import FetalPoseError, printable
 
 #: command: (module with `add_arguments(parser)` and `run(args)`, what it does). Imported only when it is chosen.
 COMMANDS = {
@@ -16,6 +17,8 @@ COMMANDS = {
     "benchmark": ("FetalPoseLib.cli.benchmark", "measure accuracy, memory and speed: the tables of the README"),
     "demo": ("FetalPoseLib.cli.demo", "estimate the pose in the bundled sample volume and compare it with the truth"),
 }
+
+BROKEN_PIPE = 141  # as the shell says of a program that a broken pipe ended
 
 _EPILOG = """\
 'fetalpose COMMAND --help' explains a command. A first look:
@@ -38,13 +41,41 @@ def main(argv: list[str] | None = None) -> int:
     try:
         parser = _parser(next((word for word in argv if word in COMMANDS), None))
         args = parser.parse_args(argv)
-        return args.run(args) or 0
+        _replace_what_does_not_encode(sys.stdout)
+        status = args.run(args) or 0
+        sys.stdout.flush()
+        return status
     except FetalPoseError as error:
         return _fail(str(error))
+    except BrokenPipeError:  # who reads our output has seen enough, as `head`
+        _give_up_output()
+        return BROKEN_PIPE
+    except OSError as error:
+        return _fail(_sentence(error))
     except MemoryError:
         return _fail("Not enough memory. Close other programs, or use a smaller volume.")
     except KeyboardInterrupt:
         return _fail("Stopped. Results that were there before are unchanged.", status=130)
+
+
+def _sentence(error: OSError) -> str:
+    """What went wrong with which file, and what to do."""
+    name = f"{error.filename}: " if error.filename is not None else ""
+    return f"{name}{error.strerror or error}. Check the name, your rights and the disk."
+
+
+def _replace_what_does_not_encode(stream) -> None:
+    """Names of files may hold what is no UTF-8; printing them must not fail."""
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="backslashreplace")
+
+
+def _give_up_output() -> None:
+    """Nothing is written when the interpreter ends, either."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):  # standard output is no file
+        pass
 
 
 class _Parser(argparse.ArgumentParser):
@@ -70,5 +101,5 @@ def _parser(chosen: str | None) -> argparse.ArgumentParser:
 
 
 def _fail(message: str, status: int = 1) -> int:
-    print(f"fetalpose: error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"fetalpose: error: {printable(' '.join(message.split()))}", file=sys.stderr)
     return status

@@ -22,7 +22,7 @@ import numpy as np
 from tqdm import tqdm
 
 from FetalPoseLib.cli.options import ESTIMATE_ARGUMENTS, count, positive, take_defaults
-from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.errors import FetalPoseError, printable
 from FetalPoseLib.files import check_writable, replacing
 from FetalPoseLib.refinement.options import EstimateOptions
 from FetalPoseLib.resources import resource_path
@@ -127,7 +127,7 @@ def estimate(
     warnings = [*result.warnings, *([against_age] if against_age else [])]
     warnings += [*(doubt.sentence for doubt in open_questions), *(doubt.reason for doubt in doubtful)]
     for warning in warnings:
-        print(f"fetalpose: warning: {' '.join(warning.split())}", file=sys.stderr)
+        print(f"fetalpose: warning: {printable(' '.join(warning.split()))}", file=sys.stderr)
     if not np.isfinite(result.points).any():
         raise FetalPoseError(f"No fetus was found in {source}; nothing was written. Choose another volume.")
     if not holds_fetus(result.confidence) and not force:
@@ -183,7 +183,7 @@ def _by_worker(client: WorkerClient, args, volume, show):
                 return event.estimate
             if isinstance(event, Failed):
                 if event.details:
-                    print(event.details.strip(), file=sys.stderr)
+                    print(printable(event.details.strip()), file=sys.stderr)
                 raise FetalPoseError(event.message)
             if isinstance(event, ProgressEvent):
                 show(event.progress)

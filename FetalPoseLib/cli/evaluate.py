@@ -60,7 +60,7 @@ def _pairs(predicted: Path, truth: Path) -> list[tuple[Path, Path]]:
         raise FetalPoseError(f"{predicted} and {truth} must be two files or two folders.")
     if not truth.is_dir():
         return [(predicted, truth)]
-    names = sorted(path.name for path in truth.glob("*.mrk.json"))
+    names = sorted(path.name for path in truth.iterdir() if path.name.endswith(".mrk.json"))
     if not names:
         raise FetalPoseError(f"The folder {truth} holds no .mrk.json files. Choose the folder of the truths.")
     missing = [name for name in names if not (predicted / name).is_file()]

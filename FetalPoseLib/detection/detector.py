@@ -31,11 +31,16 @@ from FetalPoseLib.network.precision import autocast
 from FetalPoseLib.network.task_spec import TaskSpec
 from FetalPoseLib.network.unet import LandmarkNet, set_normalisation
 from FetalPoseLib.volume.grid import Grid, Volume, canonical_grid
-from FetalPoseLib.volume.resampling import normalise_intensity, resample, sample
+from FetalPoseLib.volume.intensity import exchanged_greys, normalise_intensity, picture_of
+from FetalPoseLib.volume.resampling import resample, sample
 
 LEAST_SIDE_MM = 30.0  # a fetus of 10 weeks lies in a sac of about this width
 FIRST_READINGS = 3  # of the frame, that pass 2 judges before a search
 LEAST_CONFIDENCE = 0.08  # from which a landmark counts as visible
+INVERTED = (
+    "The picture is inverted: a fetus is recognised in it with dark and bright exchanged only. Invert its greys, "
+    "in Slicer with InvertIntensityImageFilter of the module Simple Filters, and estimate again."
+)
 MAIN_NETWORKS = ("detect", "whole")  # those that mark the 16 landmarks; a model has one of them
 
 
@@ -50,9 +55,13 @@ class TrainedNetwork:
     @classmethod
     def build(cls, name: str, state: dict, header: dict, device: torch.device, bfloat16: bool) -> TrainedNetwork:
         """One of a model's networks, from the part of the state whose keys begin with its name."""
-        net, spec, prefix = LandmarkNet.from_config(header["network"]), TaskSpec.from_header(header["task"]), f"{name}."
+        net, spec, prefix = (
+            LandmarkNet.from_config(header["network"]),
+            TaskSpec.from_header(header.get("task")),
+            f"{name}.",
+        )
         own = {key.removeprefix(prefix): value.float() for key, value in state.items() if key.startswith(prefix)}
-        net.load_state_dict(own)
+        net.load_state_dict(own, strict=False)  # `check_networks` has compared them
         set_normalisation(net, spec.normalisation)
         net = net.eval().to(device)
         return cls(net.to(memory_format=torch.channels_last_3d), spec, bfloat16)  # type: ignore[call-overload]
@@ -89,7 +98,7 @@ class View:
     """One look of the network: its input on ``grid``, its heatmaps, and the pose read from them.
 
     ``points`` (16, 3) RAS mm; ``confidence`` (16,); ``frame`` is where it looked from, None where it saw the whole
-    ``scan`` at once.
+    ``scan`` at once; ``inverted`` says that the network recognises a fetus only with dark and bright exchanged.
     """
 
     image: torch.Tensor
@@ -99,6 +108,7 @@ class View:
     confidence: np.ndarray
     scan: Scan
     frame: FetalFrame | None = None
+    inverted: bool = False
 
     @property
     def certainty(self) -> float:
@@ -174,6 +184,7 @@ class Detector:
         view = self._best_view(frames, scan) if frames else None
         if view is not None and view.certainty >= self.search.doubt:
             return view
+        inverted = self._is_fetus_in(Scan(exchanged_greys(scan.image), scan.grid))
         points = starts(located, grid, bright_middle(scan.image, scan.grid), self.search.peaks)
         search = FrameSearch(lambda frames: self._oriented(frames, scan), lambda frames: self._judged(frames, scan),
                              self.search)  # fmt: skip
@@ -181,16 +192,26 @@ class Detector:
         best = yield from search.run(rounds_of_frames(points, scan.grid, self.search), known)
         if best is None:
             raise FetalPoseError(
-                "No fetus found: nothing in the volume looks like a fetus in any orientation. Is the whole fetus in "
-                "the volume? Check the volume's spacing, or place the landmarks of the trunk and start from them."
+                "No fetus found: nothing in the volume looks like a fetus in any orientation. "
+                + (
+                    INVERTED
+                    if inverted
+                    else "Is the whole fetus in the volume? Check the volume's spacing, or place the landmarks of the "
+                    "trunk and start from them."
+                )
             )
-        return best.view
+        return replace(best.view, inverted=inverted)
 
     def first_frames(self, scan: Scan, located: torch.Tensor, grid: Grid) -> list[FetalFrame]:
         """The first reading of pass 1: how the fetus is turned, seen from head and sacrum; likeliest first."""
         frames = coarse_frames(located, grid)
         readings = [reading for frame in frames for reading in self._oriented([frame], scan)[0]]
         return [reading.frame for reading in distinct(readings, FIRST_READINGS)]
+
+    def _is_fetus_in(self, scan: Scan) -> bool:
+        """Whether the first reading of a scan leaves no doubt."""
+        view = self._best_view(self.first_frames(scan, *self._located(scan)), scan)
+        return view is not None and view.certainty >= self.search.certain
 
     def _scan(self, volume: Volume) -> Scan:
         spacing = self.main.spec.spacing_mm
@@ -202,7 +223,7 @@ class Detector:
                 f"The volume measures {size} mm, and a fetus needs {LEAST_SIDE_MM:g} mm on every side. "
                 f"Correct its spacing, now {np.round(volume.grid.spacing, 4).tolist()} mm, or choose a larger volume."
             )
-        return Scan(normalise_intensity(resample(volume, grid, device=self.device)), grid)
+        return Scan(normalise_intensity(resample(picture_of(volume), grid, device=self.device)), grid)
 
     def _located(self, scan: Scan) -> tuple[torch.Tensor, Grid]:
         """What *locate* marks in the whole volume: its heatmaps (5, nz, ny, nx) and their grid."""

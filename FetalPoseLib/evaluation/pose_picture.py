@@ -21,6 +21,7 @@ from FetalPoseLib.body.skeleton import Skeleton, load_skeleton
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import replacing
 from FetalPoseLib.volume.grid import Grid, Volume
+from FetalPoseLib.volume.intensity import picture_of
 from FetalPoseLib.volume.resampling import resample
 
 PIXEL_MM = 0.5
@@ -84,7 +85,7 @@ def draw_pose(
     layout = figure.add_gridspec(2, 4, left=0.01, right=0.99, top=0.9, bottom=0.05, wspace=0.04, hspace=0.1)
     rotation, named = _axes(points, skeleton)
     grid = _grid_around(points, rotation)
-    image = resample(volume, grid).numpy()
+    image = resample(picture_of(volume), grid).numpy()
     local = grid.to_voxel(points)
     for column, view in enumerate(_VIEWS):
         for row, section in enumerate((False, True)):

@@ -50,15 +50,21 @@ def packed4(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def unpacked(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The state with packed kernels as float32 again; one that was never packed comes back as it is.
 
-    ValueError if a kernel does not fit its scales or its shape.
+    ValueError if a kernel does not fit its scales or its shape, or scales have no kernel.
     """
     plain = {key: value for key, value in state.items() if not key.endswith((SCALE, SHAPE))}
+    alone = [key for key in state if key.endswith((SCALE, SHAPE)) and key.rpartition(".")[0] not in plain]
+    if alone:
+        raise ValueError(f"there is no tensor for {alone[0]}")
     for key in plain:
         scale, shape = state.get(key + SCALE), state.get(key + SHAPE)
         if scale is not None:
+            rows = plain[key].shape[:1]
+            if scale.shape[:1] != rows or (shape is None and scale.numel() != plain[key].shape[0]):
+                raise ValueError(f"the packed tensor {key} has {tuple(rows)} rows, and scales of {tuple(scale.shape)}")
             try:
                 plain[key] = plain[key].float() * scale if shape is None else _expanded(plain[key], scale, shape)
-            except RuntimeError as error:
+            except (RuntimeError, TypeError) as error:
                 raise ValueError(f"the packed tensor {key} does not fit its scales: {error}") from None
     return plain
 

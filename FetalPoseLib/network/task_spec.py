@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from FetalPoseLib.body.fetal_frame import FetalFrame
-from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.errors import FetalPoseError, listed
+from FetalPoseLib.network.unet import NORMALISATIONS
 from FetalPoseLib.volume.grid import Grid, grid_in_frame
+
+SPACING_MM = (0.1, 20.0)  # least and most of a canonical grid
 
 
 @dataclass(frozen=True)
@@ -24,17 +27,33 @@ class TaskSpec:
     normalisation: str = "volume"  #: batch norm's statistics, see `unet.set_normalisation`
 
     @classmethod
-    def from_header(cls, header: Mapping) -> TaskSpec:
+    def from_header(cls, header: object) -> TaskSpec:
         """The spec in a header's JSON; FetalPoseError if a value is missing or of the wrong kind."""
-        known = {name: header[name] for name in cls.__dataclass_fields__ if name in header}
+        known = (
+            {name: header[name] for name in cls.__dataclass_fields__ if name in header}
+            if isinstance(header, Mapping)
+            else {}
+        )
         try:
             spec = cls(**known)
-            usable = spec._has_usable_box() and spec.spacing_mm > 0 and spec.sigma > 0
         except TypeError as error:
             raise FetalPoseError(f"The weights' header does not describe a task: {error}. Export them again.") from None
-        if not usable:
-            raise FetalPoseError(f"The weights' header describes no usable task: {known}. Export them again.")
+        if not spec._is_usable():
+            raise FetalPoseError(f"The weights' header describes no usable task: {listed([known])}. Export them again.")
         return spec
+
+    def _is_usable(self) -> bool:
+        plain = isinstance(self.task, str) and self.normalisation in NORMALISATIONS
+        usable = plain and _within(self.spacing_mm, SPACING_MM) and _within(self.sigma, (1e-3, 100.0))
+        usable &= _within(self.foreground, (0.0, 1e6))
+        if self.lower is None and self.upper is None:
+            return usable
+        corners = [
+            corner for corner in (self.lower, self.upper) if isinstance(corner, list | tuple) and len(corner) == 3
+        ]
+        sides = zip(*corners, strict=True) if len(corners) == 2 else [(0.0, 0.0)]
+        box = all(_within(x, (-10.0, 10.0)) and _within(y, (-10.0, 10.0)) and x < y for x, y in sides)
+        return usable and box and _within(self.voxels_per_size, (1.0, 200.0))
 
     def box(self, frame: FetalFrame) -> Grid:
         """The grid that the network is shown of a fetus in this frame; ValueError if it is shown whole volumes."""
@@ -42,8 +61,7 @@ class TaskSpec:
             raise ValueError(f"the network of the task '{self.task}' is shown whole volumes")
         return grid_in_frame(frame, self.lower, self.upper, self.voxels_per_size)
 
-    def _has_usable_box(self) -> bool:
-        if self.lower is None:
-            return True
-        upper, voxels = self.upper or (), self.voxels_per_size or 0
-        return len(self.lower) == len(upper) == 3 and voxels > 0
+
+def _within(value: object, limits: tuple[float, float]) -> bool:
+    """Whether a value of a header is a number within the limits."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and limits[0] <= value <= limits[1]

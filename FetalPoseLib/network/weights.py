@@ -12,19 +12,18 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.errors import FetalPoseError, listed
 from FetalPoseLib.files import replacing
+from FetalPoseLib.network.manifest import read_manifest
 from FetalPoseLib.network.quantisation import unpacked
 from FetalPoseLib.resources import resource_path
 
+MOST_BYTES = 2**30  # a bundled model has some 10 MB
+
 
 def load_manifest() -> dict[str, dict]:
-    """The bundled models by name, each with file and sha256 (null until trained), kind, spacing_mm, description, ..."""
-    path = resource_path("models", "manifest.json")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise FetalPoseError(f"The models' manifest {path} is not valid JSON: {error}. Reinstall FetalPose.") from error
+    """The bundled models, see `read_manifest`."""
+    return read_manifest(resource_path("models", "manifest.json"))
 
 
 def open_model(name_or_path: str | Path) -> tuple[dict[str, torch.Tensor], dict]:
@@ -46,10 +45,12 @@ def open_model(name_or_path: str | Path) -> tuple[dict[str, torch.Tensor], dict]
     entry = manifest.get(name, {})
     if entry:
         path = _bundled_file(name, entry)
-    elif Path(name).is_file():
+    elif _is_file(name):
         path = Path(name)
     else:
-        raise FetalPoseError(f"There is no model '{name}': give a safetensors file or one of {', '.join(manifest)}.")
+        raise FetalPoseError(
+            f"There is no model '{listed([name])}': give a safetensors file or one of {', '.join(manifest)}."
+        )
     data = _read(path)
     digest = hashlib.sha256(data).hexdigest()
     if entry and digest != entry["sha256"]:
@@ -59,8 +60,11 @@ def open_model(name_or_path: str | Path) -> tuple[dict[str, torch.Tensor], dict]
         )
     try:
         return unpacked(load(data)), {**entry, **_header_metadata(data), "sha256": digest}
-    except (SafetensorError, ValueError) as error:
-        raise FetalPoseError(f"{path} is not a safetensors file: {error}. Give the one that training wrote.") from error
+    except (SafetensorError, ValueError, TypeError, KeyError, RecursionError) as error:
+        reason = listed([error])
+        raise FetalPoseError(
+            f"{path} is not a safetensors file: {reason}. Give the one that training wrote."
+        ) from error
 
 
 def save_model(path: str | Path, state: dict[str, torch.Tensor], metadata: dict) -> str:
@@ -81,8 +85,19 @@ def _bundled_file(name: str, entry: dict) -> Path:
     return resource_path("models", entry["file"])
 
 
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):  # a name that is too long, or holds a null character
+        return False
+
+
 def _read(path: Path) -> bytes:
     try:
+        if path.stat().st_size > MOST_BYTES:
+            raise FetalPoseError(
+                f"{path} has {path.stat().st_size / 2**20:.0f} MiB, too much for a model. Choose another."
+            )
         return path.read_bytes()
     except OSError as error:
         raise FetalPoseError(f"Cannot read the weights {path}: {error.strerror}.") from error
@@ -98,5 +113,5 @@ def _header_metadata(data: bytes) -> dict:
 def _decoded(text: str):
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return text

@@ -15,10 +15,10 @@ from vtk.util.numpy_support import numpy_to_vtk
 from FetalPoseLib.body.measurements import segment_lengths
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.scene.labels import update_labels
+from FetalPoseLib.scene.markups_file import PROVENANCE, provenance_in
 from FetalPoseLib.scene.pose import PREFIX, SKELETON, moved_landmarks, points_of, provenance_of
 
 MOVED = PREFIX + "MovedLandmarks"
-PROVENANCE = "provenance"  # name of the measurement that carries the node attributes
 MODEL_ROLE = "FetalPose.SkeletonModel"  # node reference from the pose to its model
 TUBE_RADIUS_MM = 0.8
 
@@ -55,13 +55,9 @@ def show_skeleton(node):
 def restore_provenance(node) -> None:
     """Turn the measurement that carried the provenance through a file back into node attributes."""
     measurement = node.GetMeasurement(PROVENANCE)
-    try:
-        stored = json.loads(measurement.GetDescription()) if measurement is not None else {}
-    except ValueError:  # edited by hand: the points are still good
-        stored = {}
-    for name, value in stored.items() if isinstance(stored, dict) else ():
-        if name.startswith(PREFIX) and isinstance(value, str):
-            node.SetAttribute(name, value)
+    stored = provenance_in(measurement.GetDescription() if measurement is not None else "{}")
+    for name, value in stored.items():
+        node.SetAttribute(name, value)
 
 
 def _update_lengths(node, points: np.ndarray) -> None:

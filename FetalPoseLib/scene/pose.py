@@ -7,7 +7,6 @@ undo takes a landmark off the list, and an estimator's own updates are never on 
 
 import json
 import re
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
@@ -15,9 +14,9 @@ import vtk
 
 from FetalPoseLib.body.estimate import rows_of_points
 from FetalPoseLib.body.skeleton import load_skeleton
-from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.errors import FetalPoseError, listed
+from FetalPoseLib.scene.markups_file import PREFIX, landmark_name, problems_of
 
-PREFIX = "FetalPose."  # of the node attributes that hold the provenance
 ORIGINAL = PREFIX + "Original"  # local RAS mm of each landmark before a person moved it, as JSON; null where unset
 SKELETON = PREFIX + "Skeleton"
 INTERVALS = PREFIX + "LengthIntervals"  # mm, of each segment, as JSON; null where an end is not visible
@@ -88,23 +87,25 @@ def set_estimate(
 
 
 def adopt_pose(node) -> None:
-    """Turn any markups node with the 16 names, in whatever order, into a pose node like our own.
+    """Turn any markups node with the 16 names, in whatever order and writing, into a pose node like our own.
 
     Raises
     ------
     FetalPoseError
-        Names are missing, stand twice, or belong to no landmark; all of them are listed. The node is left as it was.
+        Names are missing, stand twice, or belong to no landmark; the first are listed. The node is left as it was.
     """
     landmarks = load_skeleton().landmarks
     labels = [node.GetNthControlPointLabel(i) for i in range(node.GetNumberOfControlPoints())]
-    problems = {
-        "missing": [name for name in landmarks if name not in labels],
-        "twice": [name for name, count in Counter(labels).items() if count > 1],
-        "not a landmark": [label for label in dict.fromkeys(labels) if label not in landmarks],
-    }
-    if any(problems.values()):
-        listed = "; ".join(f"{what}: {', '.join(names)}" for what, names in problems.items() if names)
-        raise FetalPoseError(f"The markups '{node.GetName()}' are not a fetal pose ({listed}). Rename their points.")
+    problems = problems_of(labels)
+    if problems:
+        raise FetalPoseError(
+            f"The markups '{listed([node.GetName()])}' are not a fetal pose ({problems}). Rename their points."
+        )
+    labels = [landmark_name(label) for label in labels]
+    modifying = node.StartModify()
+    for i, label in enumerate(labels):
+        node.SetNthControlPointLabel(i, label)
+    node.EndModify(modifying)
     points = points_of(node)
     rows = [labels.index(name) for name in landmarks]
     descriptions = [node.GetNthControlPointDescription(i) for i in rows]
@@ -148,7 +149,7 @@ def confidence_of(node) -> np.ndarray:
     """The estimator's confidence in each landmark, (16,) in 0..1, from the descriptions; NaN where none is given."""
     confidence = np.full(len(load_skeleton()), np.nan)
     for row, i in _indices(node).items():
-        found = re.match(r"confidence ([\d.]+)", node.GetNthControlPointDescription(i))
+        found = re.match(r"confidence ([01](?:\.\d+)?)(?![\d.])", node.GetNthControlPointDescription(i))
         if found:
             confidence[row] = float(found[1])
     return confidence
@@ -268,8 +269,12 @@ def _indices(node) -> dict[int, int]:
 
 
 def _original(node) -> np.ndarray:
-    stored = node.GetAttribute(ORIGINAL)
-    return np.array(json.loads(stored), dtype=np.float64) if stored else _local_points(node)
+    """What `_set_original` stored; the points as they are where that is missing or damaged."""
+    try:
+        original = np.array(json.loads(node.GetAttribute(ORIGINAL) or ""), dtype=np.float64)
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        return _local_points(node)
+    return original if original.shape == (len(load_skeleton()), 3) else _local_points(node)
 
 
 def _set_original(node, points: np.ndarray) -> None:

@@ -1,13 +1,15 @@
 """Poses in `.mrk.json` files, through MRML's own storage node: RAS in memory, LPS in the file is its business."""
 
 import json
+import tempfile
 from pathlib import Path
 
 import slicer
 
-from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.errors import FetalPoseError, printable
 from FetalPoseLib.files import replacing
-from FetalPoseLib.scene.derived import restore_provenance, update_derived
+from FetalPoseLib.scene.derived import update_derived
+from FetalPoseLib.scene.markups_file import SUFFIXES, plain_markups, read_landmarks
 from FetalPoseLib.scene.pose import adopt_pose
 
 SUFFIX = ".mrk.json"
@@ -40,30 +42,48 @@ def _is_whole(path: Path, points: int) -> bool:
         return False
 
 
-def load_pose(scene, path: str | Path):
-    """Read a pose, ours or anyone's with the 16 landmark names, into a new markups node.
+def load_pose(scene, path: str | Path, *, complete: bool = False):
+    """Read a pose, ours or anyone's with the landmarks' names, into a new markups node.
+
+    A landmark that the file does not name is not visible, or an error where the list must be ``complete``.
 
     Raises
     ------
     FetalPoseError
-        The file is missing or no markups point list, or its names are not the skeleton's; the scene is left as it was.
+        As `markups_file.read_landmarks`; the scene is left as it was.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FetalPoseError(f"The pose {path} does not exist. Check its name.")
-    node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", path.name.removesuffix(SUFFIX))
+    landmarks = read_landmarks(path, complete=complete)
+    before = {scene.GetNthNode(i).GetID() for i in range(scene.GetNumberOfNodes())}
     try:
+        name = _name_of(path)
+        node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", name)
+        _fill(node, plain_markups(landmarks), path)
+        node.SetName(name)
+        for attribute, value in landmarks.attributes.items():
+            node.SetAttribute(attribute, value)
+        adopt_pose(node)
+        update_derived(node)
+    except BaseException:
+        added = [scene.GetNthNode(i) for i in range(scene.GetNumberOfNodes())]
+        for node in [node for node in added if node.GetID() not in before]:
+            scene.RemoveNode(node)
+        raise
+    return node
+
+
+def _fill(node, markups: str, path: Path) -> None:
+    """Have MRML read checked markups into a node."""
+    with tempfile.TemporaryDirectory(prefix="fetalpose-") as folder:
+        checked = Path(folder) / f"checked{SUFFIX}"
+        checked.write_text(markups, encoding="utf-8")
         storage = slicer.vtkMRMLMarkupsJsonStorageNode()
-        storage.SetFileName(str(path))
+        storage.SetFileName(str(checked))
         if not storage.ReadData(node):
             raise FetalPoseError(f"{path} is not a markups point list ({SUFFIX}). Choose a pose saved by Slicer.")
-        restore_provenance(node)
-        try:
-            adopt_pose(node)
-        except FetalPoseError as error:
-            raise FetalPoseError(f"{path}: {error}") from error
-    except FetalPoseError:
-        scene.RemoveNode(node)
-        raise
-    update_derived(node)
-    return node
+
+
+def _name_of(path: Path) -> str:
+    name = printable(path.name)
+    suffix = next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), "")
+    return name[: len(name) - len(suffix)] or "Fetal pose"

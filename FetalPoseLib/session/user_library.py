@@ -13,8 +13,10 @@ from FetalPoseLib import scene
 from FetalPoseLib.body.pose_library import PoseLibrary
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.files import replacing
+from FetalPoseLib.files import locked, replacing
 from FetalPoseLib.resources import resource_path
+
+OWN = "own-"  # begins the names of poses that a person added
 
 
 def add_pose(pose, path: Path | None, *, translate: Callable[[str], str] = str) -> int:
@@ -25,7 +27,7 @@ def add_pose(pose, path: Path | None, *, translate: Callable[[str], str] = str) 
     Raises
     ------
     FetalPoseError
-        ``path`` is None; a landmark is not visible; the library cannot be read or written.
+        ``path`` is None; a landmark is not visible; the pose is degenerate; the library cannot be read or written.
     """
     if path is None:
         raise FetalPoseError(translate("Choose a folder for your library in the settings first."))
@@ -46,14 +48,50 @@ def add_pose(pose, path: Path | None, *, translate: Callable[[str], str] = str) 
                 folder=path.parent, reason=reason
             )
         ) from error
-    if path.is_file():
-        library = PoseLibrary.load(path)
-        library = library.add(points, f"own-{len(library) + 1}")
-    else:
-        library = PoseLibrary(points[None], ["own-1"], {"made": date.today().isoformat()})
-    with replacing(path) as temporary:
-        library.save(temporary)
+    with locked(path):
+        known = _stored(path) or PoseLibrary(np.empty((0, *points.shape)), meta={"made": date.today().isoformat()})
+        numbers = [
+            int(name[len(OWN) :]) for name in known.names if name[: len(OWN)] == OWN and name[len(OWN) :].isdecimal()
+        ]
+        library = known.add(points, f"{OWN}{max(numbers, default=0) + 1}")
+        with replacing(path) as temporary:
+            library.save(temporary)
     return len(library)
+
+
+def pose_names(path: Path | None) -> tuple[str, ...]:
+    """The names of the poses in the library at ``path``, the oldest first; none where there is no library.
+
+    Raises
+    ------
+    FetalPoseError
+        The library cannot be read.
+    """
+    library = None if path is None else _stored(path)
+    return () if library is None else library.names
+
+
+def remove_pose(path: Path, name: str) -> int:
+    """Take the pose of this name out of the library at ``path``; how many poses that holds now.
+
+    Raises
+    ------
+    FetalPoseError
+        There is no such pose, or the library cannot be read or written.
+    """
+    with locked(path):
+        library = _stored(path)
+        if library is None:
+            raise FetalPoseError(f"There is no library {path}. Choose another folder in the settings.")
+        library = library.remove(name)
+        with replacing(path) as temporary:
+            library.save(temporary)
+    return len(library)
+
+
+def _stored(path: Path) -> PoseLibrary | None:
+    """The library at ``path``, None where there is none."""
+    return PoseLibrary.load(path) if path.is_file() else None
 
 
 class Atlases:
@@ -78,6 +116,8 @@ def _read(own: Path | None) -> PoseLibrary | None:
         if own is None:
             return bundled
         mine = PoseLibrary.load(own)
+        for sentence in mine.left_out:
+            logging.warning(sentence)
         return PoseLibrary(np.concatenate([bundled.poses, mine.poses]), (*bundled.names, *mine.names))
     except FetalPoseError as error:
         logging.warning(str(error))

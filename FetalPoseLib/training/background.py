@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from itertools import count as count_from
 from pathlib import Path
 
 from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.files import TEMPORARY_PREFIX
 from FetalPoseLib.training.pool import simulate_into
 
 Subjects = Sequence[tuple[str, int]]  # (split, index)
@@ -50,8 +52,8 @@ class Simulation:
             process.terminate()
         for process in self._processes:
             process.join()
-        for part in self.folder.glob("*.part"):  # what a process was writing when it was ended
-            part.unlink(missing_ok=True)
+        for part in self.folder.glob(f"{TEMPORARY_PREFIX}*"):  # what a process was writing when it was ended
+            shutil.rmtree(part, ignore_errors=True)
 
     def done(self) -> int:
         """How many of the subjects have their case."""

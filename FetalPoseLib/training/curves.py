@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from matplotlib.figure import Figure
 
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import replacing
+from FetalPoseLib.training.kept import LOG, read_rows
 
 
 def draw_curves(passes: Mapping[str, Path], output: str | Path) -> None:
@@ -21,10 +21,9 @@ def draw_curves(passes: Mapping[str, Path], output: str | Path) -> None:
     figure = Figure(figsize=(4.6 * len(passes), 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     for panel, (name, folder) in enumerate(passes.items(), start=1):
-        path = Path(folder) / "log.jsonl"
-        if not path.exists():
+        rows = read_rows(Path(folder) / LOG)
+        if not rows:
             raise FetalPoseError(f"There is no log of '{name}' in {folder}, so its curves cannot be drawn.")
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         steps = [row["step"] for row in rows]
         loss = figure.add_subplot(1, len(passes), panel, title=name, xlabel="step", ylabel="loss in training")
         loss.plot(steps, [row["loss"] for row in rows], ".-", color="#7f7f7f")

@@ -7,7 +7,6 @@ plain L2. `SHIPPED` names what was found better at the same cost; the command's 
 from __future__ import annotations
 
 import copy
-import json
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from FetalPoseLib.network.heatmaps import decode, render
 from FetalPoseLib.network.losses import heatmap_loss
 from FetalPoseLib.network.precision import autocast
 from FetalPoseLib.network.unet import LandmarkNet, set_normalisation
+from FetalPoseLib.training.kept import BEST, LOG, STATE, append_row, read_state, write_state
 from FetalPoseLib.training.pool import Pool
 from FetalPoseLib.training.tasks import Sample, Task, draw
 
@@ -115,32 +115,34 @@ class Trainer:
             "task": asdict(self.task),
             **self._more_state(),
         }
-        part = self.folder / "state.part"
-        torch.save(state, part)
-        part.replace(self.folder / "state.pt")
+        write_state(self.folder / STATE, state)
 
     def resume(self) -> bool:
-        """Go on from ``state.pt`` if there is one; FetalPoseError if it belongs to another network or task."""
-        path = self.folder / "state.pt"
+        """Go on from ``state.pt`` if there is one; FetalPoseError if it is damaged, or of another network or task."""
+        path = self.folder / STATE
         if not path.exists():
             return False
-        state = torch.load(path, map_location=self.device, weights_only=True)
+        state = read_state(path, self.device)
         state["config"] = {"recurrence": 0, **state["config"]}  # states from before there was one
-        if (state["config"], state["task"]["name"], state["task"]["spacing"]) != (
+        name, spacing = state["task"].get("name"), state["task"].get("spacing")
+        if (state["config"], name, spacing) != (
             self.net.config(),
             self.task.name,
             self.task.spacing,
         ):
             raise FetalPoseError(
-                f"{path} was trained as {state['task']['name']} at {state['task']['spacing']:g} mm with "
+                f"{path} was trained as {name} at {_short(spacing)} mm with "
                 f"{state['config']}, not as {self.task.name} at {self.task.spacing:g} mm with {self.net.config()}. "
                 "Choose another --folder, or the same options."
             )
-        self.net.load_state_dict(state["net"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        try:
+            self.net.load_state_dict(state["net"])
+            self.average.load_state_dict(state["average"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self._load_more_state(state)
+        except (RuntimeError, ValueError, KeyError, TypeError) as error:
+            raise FetalPoseError(f"{path} is damaged. Delete it to begin anew, or restore it from a copy.") from error
         self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
-        self._load_more_state(state)
         return True
 
     def _more_state(self) -> dict:
@@ -258,9 +260,12 @@ class Trainer:
             "cases": len(self.pool.cases),
             **(self.validate() if self.validation else {}),
         }
-        with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        append_row(self.folder / LOG, row)
         if row.get("mean_mm", float("inf")) < self.best:
             self.best = row["mean_mm"]
-            torch.save(self.average.state_dict(), self.folder / "best.pt")
+            write_state(self.folder / BEST, self.average.state_dict())
         bar.set_postfix(loss=f"{loss:.4f}", mm=f"{row.get('mean_mm', float('nan')):.2f}")
+
+
+def _short(number: object) -> str:
+    return f"{number:g}" if isinstance(number, int | float) else str(number)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import replacing
 from FetalPoseLib.network.quantisation import packed4, packed8
 from FetalPoseLib.network.weights import save_model
+from FetalPoseLib.training.kept import BEST, LOG, STATE, read_rows, read_state, read_weights
 from FetalPoseLib.training.tasks import Task
 
 KINDS = {("locate", "orient", "detect"): "fetal-frame", ("whole",): "single-pass"}
@@ -47,18 +47,18 @@ def export_model(
     """
     tensors, networks, trained = {}, {}, {}
     for name, folder in passes.items():
-        state = _read(folder, "state.pt", name)
+        state = _read(folder, STATE, name)
         rows, best = _logged(folder)
         if last and best is not None:
             best = rows[-1]
-        weights = _read(folder, "best.pt", name) if best and not last else state["average"]
+        weights = _read(folder, BEST, name) if best and not last else state["average"]
         tensors |= {f"{name}.{key}": value for key, value in weights.items()}
         task = Task(**state["task"]).metadata()
         task |= {"foreground": state["recipe"]["foreground"], "normalisation": "volume"}  # as `Trainer.validate` does
         networks[name] = {"network": state["config"], "task": task}
         trained[name] = _history(state, rows, best)
     for name, folder in (before or {}).items():
-        trained[name] = _history(_read(folder, "state.pt", name), *_logged(folder))
+        trained[name] = _history(_read(folder, STATE, name), *_logged(folder))
     main = networks["detect" if "detect" in networks else "whole"]
     metadata = {
         "kind": KINDS[tuple(passes)],
@@ -72,7 +72,7 @@ def export_model(
 
 def _logged(folder: Path) -> tuple[list[dict], dict | None]:
     """All rows of a training's log, and the one with the least error on validation, if that was measured."""
-    rows = [json.loads(line) for line in _lines(folder / "log.jsonl")]
+    rows = read_rows(folder / LOG)
     measured = [row for row in rows if math.isfinite(row.get("mean_mm", math.nan))]
     return rows, min(measured, key=lambda row: row["mean_mm"], default=None)
 
@@ -90,13 +90,9 @@ def _history(state: dict, rows: list[dict], best: dict | None) -> dict:
 
 def _read(folder: Path, file: str, name: str) -> dict:
     try:
-        return torch.load(folder / file, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "the file is damaged"
+        return read_state(folder / file) if file == STATE else read_weights(folder / file)
+    except FileNotFoundError as error:
+        reason = f"there is no {folder / file}"
         raise FetalPoseError(
-            f"The pass '{name}' cannot be exported: {folder / file}: {reason}. Train it first, without --export."
+            f"The pass '{name}' cannot be exported: {reason}. Train it first, without --export."
         ) from error
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []

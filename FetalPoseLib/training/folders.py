@@ -5,6 +5,7 @@ The scene's readers do the work, so that a volume may have any spacing and direc
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,9 +16,11 @@ import numpy as np
 from FetalPoseLib.body.fetal_frame import FetalFrame
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.training.pool import canonical_case, load_case, save_case
+from FetalPoseLib.training.pool import canonical_case, save_case, source_of
 from FetalPoseLib.volume.grid import Volume
 
+CONVERSION = 2  # changes when the same files become other cases
+DETACHED = (".nhdr", ".mhd")  # headers whose voxels lie in a file of their own
 VOLUMES = (".nrrd", ".nhdr", ".nii", ".nii.gz", ".mha", ".mhd")
 MARKUPS = ".mrk.json"
 PREFIX = "own-"  # of the cases made here, so that simulated ones in the same pool are left alone
@@ -31,8 +34,18 @@ class Pair:
     volume: Path
     markups: Path
 
-    def changed_since(self, case: Path) -> bool:
-        return not case.exists() or max(p.stat().st_mtime for p in (self.volume, self.markups)) > case.stat().st_mtime
+    def key(self, spacing: float) -> str:
+        """What a case of ``spacing`` mm is made from: two pairs have the same key only if their files are the same.
+
+        Empty for a volume whose voxels lie in another file, which is converted anew each time.
+        """
+        if self.volume.suffix.lower() in DETACHED:
+            return ""
+        digest = hashlib.sha256(f"{CONVERSION} {spacing!r} {self.volume.suffix}".encode())
+        for path in (self.volume, self.markups):
+            with open(path, "rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        return digest.hexdigest()
 
 
 def find_pairs(folder: str | Path) -> list[Pair]:
@@ -46,7 +59,10 @@ def find_pairs(folder: str | Path) -> list[Pair]:
     folder = Path(folder)
     if not folder.is_dir():
         raise FetalPoseError(f"The folder {folder} does not exist. Give the one that holds your volumes.")
-    files = sorted(path for path in folder.iterdir() if path.is_file())
+    try:
+        files = sorted(path for path in folder.iterdir() if path.is_file())
+    except OSError as error:
+        raise FetalPoseError(f"Cannot read the folder {folder}: {error.strerror}. Check your rights.") from error
     volumes = [(_stem(path, VOLUMES), path) for path in files if _stem(path, VOLUMES)]
     markups = {_stem(path, (MARKUPS,)): path for path in files if _stem(path, (MARKUPS,))}
     if not volumes or not markups:
@@ -85,7 +101,7 @@ def read_pair(pair: Pair) -> tuple[Volume, np.ndarray]:
     mrml.silence_log()
     scene = mrml.new_scene()
     volume = mrml.volume_from_node(mrml.read_volume(scene, pair.volume))
-    points = mrml.points_of(mrml.load_pose(scene, pair.markups))
+    points = mrml.points_of(mrml.load_pose(scene, pair.markups, complete=True))
     scene.Clear(0)
     placed = np.isfinite(points).all(axis=1)
     if not placed.any():
@@ -129,15 +145,23 @@ def convert(
     pool.mkdir(parents=True, exist_ok=True)
     cases = [pool / f"{PREFIX}{pair.stem}.npz" for pair in pairs]
     for done, (pair, path) in enumerate(zip(pairs, cases, strict=True), start=1):
-        if pair.changed_since(path) or not np.allclose(load_case(path).grid.spacing, spacing):
+        key = _key(pair, spacing)
+        if not key or source_of(path) != key:
             volume, landmarks = read_pair(pair)
             if frame:
                 _check_frame(landmarks, pair)
-            save_case(pool, canonical_case(path.stem, volume, landmarks, spacing=spacing))
+            save_case(pool, canonical_case(path.stem, volume, landmarks, spacing=spacing), source=key)
         progress(done, len(pairs))
     for old in set(pool.glob(f"{PREFIX}*.npz")) - set(cases):
         old.unlink()
     return cases
+
+
+def _key(pair: Pair, spacing: float) -> str:
+    try:
+        return pair.key(spacing)
+    except OSError as error:
+        raise FetalPoseError(f"Cannot read {error.filename}: {error.strerror}. Check your rights.") from error
 
 
 def unseen(landmarks: np.ndarray) -> dict[str, int]:

@@ -9,14 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.network.losses import pair_loss
 from FetalPoseLib.network.unet import LandmarkNet
 from FetalPoseLib.training.adversarial import AdversarialTrainer
 from FetalPoseLib.training.detector import Trainer
+from FetalPoseLib.training.kept import read_state
 
 MOST_SIDE = 4.0  # weight of the error of side in the end
 
@@ -52,10 +51,10 @@ def begin_with(net: LandmarkNet, path: Path) -> None:
     FetalPoseError if there is no such training, or of another network.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
+        state = read_state(path)
+    except FileNotFoundError as error:
         raise FetalPoseError(
-            f"There is no trained detector to go on from in {path.parent} ({error.strerror}). "
+            f"There is no trained detector to go on from in {path.parent}. "
             "Train it first: the same command without --method."
         ) from error
     if {**state["config"], "recurrence": net.recurrence} != net.config():

@@ -8,14 +8,16 @@ where not visible, and ``body`` (16, 3), which also has those outside the field,
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.files import TEMPORARY_PREFIX, replacing
+from FetalPoseLib.npz import read_npz
 from FetalPoseLib.volume.grid import Grid, Volume, canonical_grid
+from FetalPoseLib.volume.intensity import picture_of
 from FetalPoseLib.volume.resampling import resample
 
 
@@ -44,32 +46,39 @@ def canonical_case(
 ) -> PoolCase:
     """Bring a volume of any spacing and direction to the isotropic canonical grid, as the estimator does."""
     grid = canonical_grid(volume, spacing)
-    image = resample(volume, grid).numpy()
-    if volume.array.dtype != np.uint8:  # other scales are stretched over 1..255, with 0 for "outside the sector"
-        low, high = np.percentile(image[image > 0], (0.5, 99.5)) if (image > 0).any() else (0.0, 1.0)
-        image = np.where(image > 0, 1 + 254 * (image - low) / max(high - low, 1e-9), 0)
+    image = resample(picture_of(volume), grid).numpy()
     return PoolCase(name, np.clip(np.round(image), 0, 255).astype(np.uint8), grid, np.asarray(landmarks, float), body)
 
 
-def save_case(folder: Path, case: PoolCase) -> None:
-    """Write a case so that a reader never sees half of it."""
+def save_case(folder: Path, case: PoolCase, *, source: str = "") -> None:
+    """Write a case so that a reader never sees half of it; ``source`` is a key of what it was made from."""
     path = Path(folder) / f"{case.name}.npz"
-    part = path.with_suffix(f".{os.getpid()}.part")
-    with open(part, "wb") as file:
-        arrays = {"volume": case.volume, "affine": case.grid.affine, "landmarks": case.landmarks, "body": case.whole}
-        np.savez_compressed(file, **arrays)
-    os.replace(part, path)
+    arrays = {"volume": case.volume, "affine": case.grid.affine, "landmarks": case.landmarks, "body": case.whole}
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, **arrays, source=np.array(source))
 
 
 def load_case(path: Path) -> PoolCase:
     """Read a case; FetalPoseError if the file is not one."""
     try:
-        with np.load(path, allow_pickle=False) as data:
-            volume, affine, landmarks = data["volume"], data["affine"], data["landmarks"]
-            body = data["body"] if "body" in data else None  # pools from before there was one
-    except (OSError, KeyError, ValueError) as error:
+        arrays = read_npz(path, ("volume", "affine", "landmarks"), optional=("body",))  # once there was no body
+        volume, affine, landmarks, body = (arrays.get(key) for key in ("volume", "affine", "landmarks", "body"))
+        if volume.ndim != 3 or volume.dtype != np.uint8:
+            raise ValueError(f"a volume of shape {volume.shape} ({volume.dtype})")
+        points = [landmarks] if body is None else [landmarks, body]
+        if any(p.dtype.kind != "f" or p.ndim != 2 or p.shape[1] != 3 or len(p) != len(landmarks) for p in points):
+            raise ValueError("landmarks of another shape or type")
+        return PoolCase(Path(path).stem, volume, Grid(volume.shape[::-1], affine), landmarks, body)
+    except (FetalPoseError, ValueError, TypeError) as error:
         raise FetalPoseError(f"{path} is not a training case ({error}). Delete it and prepare it again.") from error
-    return PoolCase(Path(path).stem, volume, Grid(volume.shape[::-1], affine), landmarks, body)
+
+
+def source_of(path: Path) -> str | None:
+    """The key of what a case was made from; None if there is no case, it is damaged, or it has no key."""
+    try:
+        return str(read_npz(path, ("source",))["source"])
+    except FetalPoseError:
+        return None
 
 
 class Pool:
@@ -83,7 +92,7 @@ class Pool:
     def refresh(self) -> int:
         """Read new cases; returns how many there are in all."""
         for path in sorted(self.folder.glob("*.npz")):
-            if path.name not in self._known:
+            if path.name not in self._known and not path.name.startswith(TEMPORARY_PREFIX):
                 self._known.add(path.name)
                 self.cases.append(load_case(path))
         return len(self.cases)

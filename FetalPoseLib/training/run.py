@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.files import check_writable
+from FetalPoseLib.files import check_writable, locked
 from FetalPoseLib.training.models import MODELS, Model, Pass
 
 EPOCH = 800  # steps: Sim-152's 100 training subjects in 8 views, section 3
@@ -67,7 +67,9 @@ def train(options: TrainingOptions) -> None:
     model = MODELS[options.model]
     folder = options.folder or Path("runs") / options.model
     if not options.export:
-        _train(options, model, folder)
+        _make(folder)
+        with locked(folder, wait_s=0, advice="Another training writes there. Wait for it, or choose another --folder."):
+            _train(options, model, folder)
     passes = {p.task: folder / (options.method or p.task) for p in model.passes}
     missing = [name for name, path in passes.items() if not (path / "state.pt").exists()]
     if options.only and missing:
@@ -112,7 +114,6 @@ def _train(options: TrainingOptions, model: Model, folder: Path) -> None:
     device = _device(options.device)
     passes = [p for p in model.passes if options.only in (None, p.task)]
     _check_resume(options, [folder / (options.method or p.task) for p in passes])
-    _make(folder)
     cases = (0 if options.data else 1000) if options.cases is None else options.cases
     workers = options.workers or max(1, _cores() // 2)
     simulation_options = {"spacing": model.spacing, "workers": workers, "device": device}

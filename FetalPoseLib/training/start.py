@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.network.model_check import check_networks
 from FetalPoseLib.network.unet import LandmarkNet
 from FetalPoseLib.network.weights import open_model
 
@@ -20,10 +21,10 @@ def network_from(model: str | Path, task: str) -> LandmarkNet:
     Raises
     ------
     FetalPoseError
-        There is no such model, or it has no network for this task.
+        There is no such model, its file is damaged, or it has no network for this task.
     """
     state, metadata = open_model(model)
-    networks = metadata.get("networks", {})
+    networks = check_networks(state, metadata, model)
     if task not in networks:
         raise FetalPoseError(
             f"The model {model} has no network for '{task}', but for {', '.join(networks) or 'nothing'}. "
@@ -31,8 +32,5 @@ def network_from(model: str | Path, task: str) -> LandmarkNet:
         )
     net = LandmarkNet.from_config({"recurrence": 0, **networks[task]["network"]})
     own = {key.removeprefix(f"{task}."): value.float() for key, value in state.items() if key.startswith(f"{task}.")}
-    missing, unknown = net.load_state_dict(own, strict=False)
-    missing = [key for key in missing if not key.endswith("num_batches_tracked")]
-    if missing or unknown:
-        raise FetalPoseError(f"The weights of '{task}' in {model} do not belong to its network. Train it again.")
+    net.load_state_dict(own, strict=False)  # `check_networks` has compared them
     return net

@@ -21,7 +21,8 @@ from FetalPoseLib.training.augmentation import disturbed
 from FetalPoseLib.training.pool import PoolCase
 from FetalPoseLib.volume.axis_turns import AxisTurn
 from FetalPoseLib.volume.grid import Grid, Volume, canonical_grid, grid_in_frame
-from FetalPoseLib.volume.resampling import normalise_intensity, resample, sample
+from FetalPoseLib.volume.intensity import normalise_intensity
+from FetalPoseLib.volume.resampling import resample, sample
 
 
 @dataclass(frozen=True)

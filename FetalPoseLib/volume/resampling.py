@@ -1,10 +1,9 @@
-"""Volumes read on other grids, with torch: anti-aliased, trilinear; and grey values brought to one scale."""
+"""Volumes read on other grids, with torch: anti-aliased, trilinear."""
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.volume.grid import FWHM, Grid, Volume
 from FetalPoseLib.volume.probe_resampling import resample_probe
 from FetalPoseLib.volume.probe_volume import ProbeVolume
@@ -60,23 +59,6 @@ def sample(tensor: torch.Tensor, source: Grid, target: Grid) -> torch.Tensor:
         slabs.append(slab)
     result = slabs[0] if len(slabs) == 1 else torch.cat(slabs, dim=2)
     return result.reshape(*tensor.shape[:-3], *target.array_shape)
-
-
-def normalise_intensity(tensor: torch.Tensor) -> torch.Tensor:
-    """Zero mean and unit standard deviation over the voxels above 0 (the sector); exactly 0 everywhere else.
-
-    Raises
-    ------
-    FetalPoseError
-        There is no picture in the volume: no voxel above 0, or all of them equal.
-    """
-    sector = tensor > 0
-    values = tensor[sector].double()
-    if values.numel() < 2 or not values.std() > 1e-5 * values.mean():
-        value = f"all {values[0].item():g}" if values.numel() else "none above 0"
-        raise FetalPoseError(f"The volume holds no picture: its values are {value}. Choose an ultrasound volume.")
-    normalised = (tensor - values.mean()) / values.std()
-    return torch.where(sector, normalised, 0).to(torch.float32)
 
 
 def _lattice(matrix: np.ndarray, array_shape: tuple[int, int, int]) -> torch.Tensor:

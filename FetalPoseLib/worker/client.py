@@ -18,10 +18,7 @@ exception.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import count
@@ -49,6 +46,7 @@ from FetalPoseLib.worker.protocol import (
     decode_event,
     encode_request,
 )
+from FetalPoseLib.worker.voxel_file import VoxelFile
 
 
 class WorkerClient:
@@ -70,7 +68,8 @@ class WorkerClient:
         self.command = list(command or [str(python), "-m", "FetalPoseLib.worker"])
         self.environment = dict(environment or {})
         self._numbers = count(1)
-        self._pending: dict[int, Path | None] = {}  # request to the file with its voxels, None if it is no estimate
+        self._pending: dict[int, Path | None] = {}  # request to the path of its voxels, None if it is no estimate
+        self._voxels: dict[int, VoxelFile] = {}
         self._events: list[Event] = []
         self._process: LineProcess | None = None
         self._warm = False
@@ -110,7 +109,7 @@ class WorkerClient:
 
         Parameters
         ----------
-        volume : the voxels go to the process in a temporary file, which is gone when the request ends.
+        volume : the voxels go to the process in a temporary file, which ends with the request and with this process.
         options : the model, the device, the refinement and the rest.
         placed : landmark (0-based) to (3,) RAS mm
             Points that a person has placed. They stay there.
@@ -125,7 +124,7 @@ class WorkerClient:
         Raises
         ------
         FetalPoseError
-            A placed point has a coordinate that is not finite.
+            A placed point, the pose on screen or the volume's place has a coordinate that is not finite.
         """
         points = {int(landmark): np.asarray(point, dtype=np.float64) for landmark, point in (placed or {}).items()}
         for landmark, point in points.items():
@@ -134,15 +133,23 @@ class WorkerClient:
                     f"The placed landmark {landmark} is at {point.tolist()}, which is not three finite coordinates "
                     "in mm. Place it again."
                 )
+        ijk_to_ras = np.asarray(volume.ijk_to_ras, dtype=np.float64)
+        if not np.isfinite(ijk_to_ras).all():
+            raise FetalPoseError(
+                f"The volume's IJK-to-RAS matrix {ijk_to_ras.tolist()} is not finite. Correct its origin and spacing."
+            )
         number = next(self._numbers)
         try:
             process = self._ready_process()
-            path = _written(volume.array)
+            voxels = VoxelFile(volume.array)
         except OSError as error:
             return self._not_started(number, error)
-        ijk_to_ras = np.asarray(volume.ijk_to_ras, dtype=np.float64)
-        request = EstimateRequest(_absolute(options), str(path), ijk_to_ras, points, start)
-        return self._send(process, number, request, path)
+        try:
+            request = EstimateRequest(_absolute(options), str(voxels.path), ijk_to_ras, points, start)
+            return self._send(process, number, request, voxels)
+        except BaseException:
+            voxels.close()
+            raise
 
     def warm_up(self, options: EstimateOptions) -> int:
         """Start the process and open the model, so that the first estimate need not wait; the answer is a `Ready`."""
@@ -189,9 +196,15 @@ class WorkerClient:
             return self._not_started(number, error)
         return self._send(process, number, request)
 
-    def _send(self, process: LineProcess, number: int, request: Request, voxels: Path | None = None) -> int:
-        self._pending[number] = voxels
-        process.send(encode_request(number, request))
+    def _send(self, process: LineProcess, number: int, request: Request, voxels: VoxelFile | None = None) -> int:
+        try:
+            line = encode_request(number, request)
+        except (ValueError, TypeError) as error:  # a number that JSON cannot hold: nothing is pending then
+            raise FetalPoseError(f"The request cannot be handed to the network: {error}. Correct the pose.") from error
+        self._pending[number] = None if voxels is None else voxels.path
+        if voxels is not None:
+            self._voxels[number] = voxels
+        process.send(line)
         return number
 
     def _not_started(self, number: int, error: OSError) -> int:
@@ -254,10 +267,10 @@ class WorkerClient:
 
     def _end(self, number: int, event: Event) -> None:
         """Add the last event of a request."""
-        path = self._pending.pop(number)
-        if path is not None:
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
+        del self._pending[number]
+        voxels = self._voxels.pop(number, None)
+        if voxels is not None:
+            voxels.close()
         self._events.append(event)
 
 
@@ -265,15 +278,3 @@ def _absolute(options: EstimateOptions) -> EstimateOptions:
     """The options with paths that the process finds from its own folder, too."""
     model = str(Path(options.model).absolute()) if Path(options.model).is_file() else options.model
     return replace(options, model=model, libraries=tuple(str(Path(path).absolute()) for path in options.libraries))
-
-
-def _written(array: np.ndarray) -> Path:
-    """A temporary file with the voxels, readable by this user only."""
-    handle, name = tempfile.mkstemp(prefix="fetalpose-", suffix=".npy")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.save(file, np.ascontiguousarray(array), allow_pickle=False)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return Path(name)

@@ -7,6 +7,7 @@ import os
 import queue
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -16,6 +17,16 @@ from pathlib import Path
 PATIENCE_S = 0.25  # from asking the process to end to killing it, so that a cancel answers within half a second
 TAIL_BYTES = 4000  # of standard error that are kept for a message
 _ROOT = Path(__file__).resolve().parent.parent.parent  # where `-m FetalPoseLib.worker` is found, in any layout
+
+
+def slicer_python(home: str | Path) -> str:
+    """Slicer's own Python, PythonSlicer in the folder of programs below ``home``; this process's where there is none.
+
+    It is looked for nowhere else: a program of that name in the current folder may be anyone's.
+    """
+    name = "PythonSlicer.exe" if os.name == "nt" else "PythonSlicer"
+    own = Path(home, "bin", name) if home else None
+    return str(own.resolve()) if own is not None and own.is_file() else sys.executable
 
 
 class LineProcess:

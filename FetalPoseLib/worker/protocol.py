@@ -42,7 +42,9 @@ class EstimateRequest:
     """Find the pose in a volume."""
 
     options: EstimateOptions
-    volume: str  #: path of an .npy file with the voxels (nz, ny, nx), which the server deletes once it is open
+    volume: (
+        str  #: path of an .npy file with the voxels (nz, ny, nx), whose name the server removes as soon as it is open
+    )
     ijk_to_ras: np.ndarray  #: (4, 4)
     placed: Mapping[int, np.ndarray] = field(default_factory=dict)  #: landmark to (3,) mm where a person placed it
     start: np.ndarray | None = None  #: (16, 3) mm, the pose on screen: the fetus is searched for nowhere else

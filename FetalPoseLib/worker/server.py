@@ -6,6 +6,7 @@ input closes, so that it never outlives its owner. To cancel, end it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import sys
@@ -15,7 +16,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 import numpy as np
 
@@ -40,6 +41,7 @@ from FetalPoseLib.worker.protocol import (
     decode_request,
     encode_event,
 )
+from FetalPoseLib.worker.voxel_file import taken
 
 if TYPE_CHECKING:
     from FetalPoseLib.estimator import Estimator  # which imports torch: seconds in which the process could not answer
@@ -50,18 +52,21 @@ Step = TypeVar("Step", Progress, Estimate)
 def main() -> None:
     """Serve until standard input closes."""
     emit = EventWriter().emit
-    lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    lines: queue.SimpleQueue[tuple[bytes, BinaryIO | None]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(sys.stdin.buffer, lines), daemon=True).start()
     emit(Hello(None, os.getpid()))
     server = Server(emit)
     while True:
-        server.serve(lines.get())
+        server.serve(*lines.get())
 
 
 def _listen(stream, lines: queue.SimpleQueue) -> None:
-    """Queue the lines that come in. At their end the owner has gone, and nobody waits for what is being computed."""
+    """Queue the lines that come in, each with its voxels, whose file loses its name here.
+
+    At their end the owner has gone, and nobody waits for what is being computed.
+    """
     for line in stream:
-        lines.put(line)
+        lines.put((line, taken(line)))
     os._exit(0)
 
 
@@ -74,9 +79,11 @@ class EventWriter:
         os.dup2(2, 1)
 
     def emit(self, event: Event) -> None:
-        """Write one event."""
-        self._stream.write(encode_event(event) + "\n")
-        self._stream.flush()
+        """Write one event. Where nobody reads any more, `_listen` ends the process once it has seen all requests."""
+        line = encode_event(event) + "\n"
+        with contextlib.suppress(BrokenPipeError):
+            self._stream.write(line)
+            self._stream.flush()
 
 
 @dataclass(frozen=True)
@@ -101,13 +108,16 @@ class Server:
         self._key: tuple | None = None
         self._estimator: Estimator | None = None
 
-    def serve(self, line: bytes) -> None:
-        """Answer one line. An error is an answer, too, and leaves the process ready for the next."""
+    def serve(self, line: bytes, voxels: BinaryIO | None = None) -> None:
+        """Answer one line, with its open ``voxels`` if it has any.
+
+        An error is an answer, too, and leaves the process ready for the next.
+        """
         number = None
         try:
             number, request = decode_request(line)
             if isinstance(request, EstimateRequest):
-                self.estimate(number, request)
+                self.estimate(number, request, voxels)
             elif isinstance(request, WarmUpRequest):
                 self.open(number, request.options)
             elif isinstance(request, DevicesRequest):
@@ -132,11 +142,10 @@ class Server:
         self.emit(Ready(number, model, kind, machine.device_name(kind)))
         return self._estimator
 
-    def estimate(self, number: int, request: EstimateRequest) -> None:
+    def estimate(self, number: int, request: EstimateRequest, voxels: BinaryIO | None = None) -> None:
         """Answer with `Ready`, `ProgressEvent` per step and `Done`; where the GPU is full, with less of its memory."""
-        path = Path(request.volume)
-        volume = Volume(np.load(path, allow_pickle=False), request.ijk_to_ras)
-        path.unlink(missing_ok=True)  # a copy of a patient's volume should live no longer than it must
+        with voxels or open(request.volume, "rb") as file:
+            volume = Volume(np.load(file, allow_pickle=False), request.ijk_to_ras)
         warnings = []
         for attempt in self._attempts(request.options):
             if attempt.change:
@@ -165,9 +174,11 @@ class Server:
     ) -> None:
         options = attempt.options
         opened = self.open(number, options)
+        library, left_out = _with_own_atlases(opened.library, options.libraries)
+        warnings = [*warnings, *left_out]
         estimator = opened.with_options(
             refinement=refinement_named(options.refinement, k=options.k),
-            library=_with_own_atlases(opened.library, options.libraries),
+            library=library,
             spacing_mm=options.spacing_mm,
             checkpointing=attempt.checkpointing,
             name=Path(options.model).name,  # for the provenance, which shall not tell the user's folders
@@ -222,10 +233,11 @@ def _with_placed(step: Step, placed: Mapping[int, np.ndarray]) -> Step:
     return replace(step, points=points, confidence=confidence)
 
 
-def _with_own_atlases(bundled: PoseLibrary, paths: tuple[str, ...]) -> PoseLibrary:
-    """The bundled atlases and the user's own."""
+def _with_own_atlases(bundled: PoseLibrary, paths: tuple[str, ...]) -> tuple[PoseLibrary, list[str]]:
+    """The bundled atlases and the user's own, and a sentence for each of these that was left out."""
     own = [PoseLibrary.load(path) for path in paths]
     if not own:
-        return bundled
+        return bundled, []
     names = [name for library in (bundled, *own) for name in library.names]
-    return PoseLibrary(np.concatenate([library.poses for library in (bundled, *own)]), names)
+    poses = np.concatenate([library.poses for library in (bundled, *own)])
+    return PoseLibrary(poses, names), [sentence for library in own for sentence in library.left_out]
