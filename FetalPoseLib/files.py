@@ -2,12 +2,15 @@
 
 import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from FetalPoseLib.errors import FetalPoseError
+
+_PREFIX = ".fetalpose-"  # of the private folders
 
 
 @contextmanager
@@ -60,10 +63,16 @@ def check_writable(path: str | Path, *suffixes: str) -> None:
         raise _cannot_write(path, error) from error
 
 
+def remove_unfinished(folder: str | Path) -> None:
+    """Delete what `replacing` left in `folder` when its process was killed. No other process may be writing there."""
+    for unfinished in Path(folder).glob(f"{_PREFIX}*"):
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
 @contextmanager
 def _private_folder(parent: Path) -> Iterator[Path]:
     """A new folder that only its owner can enter, with a name that nobody can foresee; deleted at the end."""
-    with tempfile.TemporaryDirectory(prefix=".fetalpose-", dir=parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=parent) as folder:
         yield Path(folder)
 
 

@@ -11,10 +11,11 @@ import torch
 
 from FetalPoseLib.benchmark import accuracy, choices, methods, observed, paper, report, speed, tables
 from FetalPoseLib.benchmark.cases import open_case
-from FetalPoseLib.benchmark.observed import Observed, as_points, as_rows, trace
+from FetalPoseLib.benchmark.observed import Observed, as_rows, trace
 from FetalPoseLib.benchmark.records import Records, read_records
 from FetalPoseLib.benchmark.report import origin
 from FetalPoseLib.benchmark.run import BenchmarkOptions, run
+from FetalPoseLib.body.estimate import points_of_rows
 from FetalPoseLib.body.pose_library import PoseLibrary
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.cli import main
@@ -216,7 +217,7 @@ def test_a_file_that_holds_no_records_is_named(tmp_path):
 def test_points_survive_json():
     points = body().round(2)
     points[3] = np.nan
-    np.testing.assert_allclose(as_points(json.loads(json.dumps(as_rows(points)))), points)
+    np.testing.assert_allclose(points_of_rows(json.loads(json.dumps(as_rows(points)))), points)
 
 
 # --- cases

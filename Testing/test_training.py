@@ -25,7 +25,7 @@ from FetalPoseLib.training.adversarial import AdversarialTrainer
 from FetalPoseLib.training.background import Simulation, training_subjects
 from FetalPoseLib.training.detector import COMPARED, SHIPPED, Recipe, Trainer
 from FetalPoseLib.training.export import export_model
-from FetalPoseLib.training.folders import convert, unseen
+from FetalPoseLib.training.folders import convert, count_not_visible
 from FetalPoseLib.training.library import SUBJECTS, bundled_library, library_of
 from FetalPoseLib.training.methods import METHODS, PairTrainer, begin_with
 from FetalPoseLib.training.pool import Pool, PoolCase, load_case, save_case
@@ -447,7 +447,7 @@ def test_a_folder_becomes_cases_in_the_same_world(data, tmp_path):
             weight[weight < 0.5 * weight.max()] = 0
             where = [(weight.sum(axis=tuple({0, 1, 2} - {2 - a})) * box[a]).sum() / weight.sum() for a in range(3)]
             assert np.linalg.norm(case.grid.to_world(where) - LANDMARKS[i]) < 1.0
-    assert unseen(np.array([case.landmarks for case in cases])) == {"left_wrist": 1}
+    assert count_not_visible(np.array([case.landmarks for case in cases])) == {"left_wrist": 1}
 
 
 def test_converting_again_does_only_what_changed(data, tmp_path):
@@ -507,8 +507,8 @@ def spoil(folder, how):
         ("twice", "several volumes: a. Keep one"),
         ("label missing", "a.mrk.json.*missing: left_ankle"),
         ("wrong name", "a.mrk.json.*missing: left_ankle.*not a landmark: L ankle"),
-        ("trunk unset", "a.mrk.json.*not seen: sacrum.*cannot train fetal-frame"),
-        ("head unset", "a.mrk.json: The head is not seen.*cannot train fetal-frame"),
+        ("trunk unset", "a.mrk.json.*not visible: sacrum.*cannot train fetal-frame"),
+        ("head unset", "a.mrk.json: The head is not visible.*cannot train fetal-frame"),
         ("all unset", "No landmark of .*a.mrk.json is placed"),
         ("elsewhere", "16 of the 16 landmarks of .*a.mrk.json lie outside a.nrrd"),
         ("no markups", "a.mrk.json is not a markups point list"),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from FetalPoseLib.files import replacing
 from FetalPoseLib.simulation import DEFAULT_SPACING_MM
 from FetalPoseLib.simulation.datasets import simulate
 from FetalPoseLib.simulation.fingerprint import FROZEN, load_fingerprints
@@ -20,7 +20,7 @@ CASES = Path("build/benchmark/cases")
 
 @dataclass(frozen=True, eq=False)
 class BenchmarkCase:
-    """A volume with the whole truth: `body` (16, 3) RAS mm, and `seen` (16,), whether it lies in the scanned sector."""
+    """A volume with the whole truth: `body` (16, 3) RAS mm, and `seen` (16,), which lie in the scanned sector."""
 
     name: str
     volume: Volume
@@ -50,14 +50,12 @@ def _is_current(path: Path, frozen: str) -> bool:
 def _simulate_into(path: Path, split: str, index: int, spacing: float, frozen: str) -> None:
     case = simulate(split, index, spacing=spacing)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    with open(part, "wb") as file:
+    with replacing(path) as temporary:  # a killed run leaves no half of a case
         np.savez_compressed(
-            file,
+            temporary,
             volume=case.volume.array,
             affine=case.volume.ijk_to_ras,
             body=case.body,
             seen=np.isfinite(case.landmarks).all(axis=1),
             frozen=np.array(frozen),
         )
-    os.replace(part, path)  # a killed run leaves no half of a case

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from FetalPoseLib.body.estimate import rows_of_points
 from FetalPoseLib.body.fetal_frame import FetalFrame
 from FetalPoseLib.detection.detector import Detector, View
 from FetalPoseLib.errors import FetalPoseError
@@ -64,7 +65,7 @@ class Observed(Estimator):
 
 
 def trace(estimator, volume: Volume, *, iterations: int) -> dict:
-    """Estimate a pose and write down all of it, as JSON holds it; a landmark not seen is None.
+    """Estimate a pose and write down all of it, as JSON holds it; a landmark that is not visible is None.
 
     Returns
     -------
@@ -73,7 +74,7 @@ def trace(estimator, volume: Volume, *, iterations: int) -> dict:
         confidence in each of them; ``confidence`` (16,), in the last;
         ``seconds``: ``locate`` and ``detect`` (None where there is no pass 1), ``first_pose``, their sum, ``refine``,
         one number an iteration from 0, and ``total``; ``warnings``; and ``failure``, the estimator's complaint if it
-        gave up, with every landmark missed, else None.
+        gave up, with no landmark visible, else None.
     """
     events, start = [], time.perf_counter()
     try:
@@ -117,13 +118,8 @@ def frame_errors(estimator, body: np.ndarray) -> list[list[float]]:
 
 
 def as_rows(points: np.ndarray) -> list:
-    """Points (n, 3) mm to 0.01 mm for JSON, None for NaN rows."""
-    return [np.round(point, 2).tolist() if np.isfinite(point).all() else None for point in points]
-
-
-def as_points(rows: list) -> np.ndarray:
-    """What `as_rows` wrote, (n, 3) mm."""
-    return np.array([[np.nan] * 3 if row is None else row for row in rows], dtype=np.float64)
+    """`rows_of_points` to 0.01 mm."""
+    return rows_of_points(np.round(points, 2))
 
 
 def _rounded(value):

@@ -14,9 +14,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from FetalPoseLib.benchmark import paper
-from FetalPoseLib.benchmark.observed import as_points
 from FetalPoseLib.benchmark.records import read_records
 from FetalPoseLib.benchmark.report import Folder, markdown
+from FetalPoseLib.body.estimate import points_of_rows
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.evaluation.metrics import auc, landmark_errors, pck, summary
@@ -61,7 +61,7 @@ class Run:
 
     @staticmethod
     def _poses(rows) -> np.ndarray:
-        return np.array([as_points(row) for row in rows]).reshape(-1, 16, 3)
+        return np.array([points_of_rows(row) for row in rows]).reshape(-1, 16, 3)
 
 
 def _pose(row: dict, stage: str | int) -> list:

@@ -73,7 +73,7 @@ def draw_pose(
     """
     skeleton, points = skeleton or load_skeleton(), np.asarray(points, dtype=np.float64)
     if not np.isfinite(points).all(axis=1).any():
-        raise FetalPoseError("There is no landmark to draw: all are unset. Place some, or choose another volume.")
+        raise FetalPoseError("There is no landmark to draw: none is visible. Place some, or choose another volume.")
     figure = Figure(figsize=(16, 9.2), facecolor="black")
     FigureCanvasAgg(figure)
     layout = figure.add_gridspec(2, 4, left=0.01, right=0.99, top=0.9, bottom=0.05, wspace=0.04, hspace=0.1)
@@ -169,9 +169,9 @@ def _draw_tables(axes, points, confidence, skeleton: Skeleton) -> None:
     write("", "")
     write("landmark", "confidence" if confidence is not None else "", _FAINT)
     for i, name in enumerate(skeleton.landmarks):
-        seen = np.isfinite(points[i]).all()
-        value = "not seen" if not seen else "" if confidence is None else f"{confidence[i]:.2f}"
-        unsure = not seen or (confidence is not None and confidence[i] < FAINT_CONFIDENCE)
+        visible = np.isfinite(points[i]).all()
+        value = "not visible" if not visible else "" if confidence is None else f"{confidence[i]:.2f}"
+        unsure = not visible or (confidence is not None and confidence[i] < FAINT_CONFIDENCE)
         write(_words(name), value, _WARN if unsure else _INK, number=str(i + 1))
 
 

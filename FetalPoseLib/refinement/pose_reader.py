@@ -33,7 +33,6 @@ CANDIDATES = 6  # peaks per landmark
 LEAST_SHARE = 0.4  # of a map's highest peak, from which another is a candidate
 CANDIDATE_DISTANCE = 2.0  # voxels between them, and between the two of a pair
 SEPARATION = 4.0  # voxels from which another peak makes the choice less certain, as in `heatmap.decode`
-ATLASES = 10  # that guide the choice, K of Eq. 1
 ATLAS_SD = 4.0  # mm, by which an atlas errs at the least
 MOST_DISTANCE_COST = 12.0  # of a candidate's distance from the atlases
 ROUNDS = 3  # of registering and choosing
@@ -102,12 +101,12 @@ class _GuidedChoice:
         return exchanged[:1] if self.sided else exchanged
 
     def _guided(self, found: list[Candidates], pose: np.ndarray, apart: float) -> tuple[list[int], float] | None:
-        """Registering and choosing in turn, from a pose (16, 3); None where too little is seen to register."""
+        """Registering and choosing in turn, from a pose (16, 3); None where too few are visible to register."""
         chosen = None
         for _ in range(ROUNDS):
             if not self.library.can_register(pose):
                 return chosen
-            aligned, _ = self.library.support_set(pose, ATLASES, similarity=True)
+            aligned, _ = self.library.support_set(pose, similarity=True)
             mean, variance = aligned.mean(axis=0), aligned.var(axis=0).mean(axis=1) + ATLAS_SD**2
             distances = [((points - m) ** 2).sum(axis=1) for (points, _), m in zip(found, mean, strict=True)]
             extra = [np.minimum(d / (2 * v), MOST_DISTANCE_COST) for d, v in zip(distances, variance, strict=True)]

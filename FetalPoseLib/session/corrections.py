@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from FetalPoseLib import scene
-from FetalPoseLib.body.plausibility import exchange_sides
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.session.history import put, snapshot
@@ -28,8 +27,9 @@ def swap_sides(pose, limb: str | None = None) -> None:
 
     A landmark whose control point, or whose partner's, is gone stays as it is.
     """
-    order = exchange_sides(None if limb is None else [limb])
-    landmarks = load_skeleton().landmarks
+    skeleton = load_skeleton()
+    order = skeleton.mirror if limb is None else skeleton.exchange([limb])
+    landmarks = skeleton.landmarks
     index = {name: pose.GetControlPointIndexByLabel(name) for name in landmarks}
     state = snapshot(pose)
     points = {name: state[pose.GetNthControlPointID(i)] for name, i in index.items() if i >= 0}

@@ -12,6 +12,7 @@ from itertools import count as count_from
 from pathlib import Path
 
 from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.files import remove_unfinished
 from FetalPoseLib.training.pool import simulate_into
 
 Subjects = Sequence[tuple[str, int]]  # (split, index)
@@ -50,8 +51,7 @@ class Simulation:
             process.terminate()
         for process in self._processes:
             process.join()
-        for part in self.folder.glob("*.part"):  # what a process was writing when it was ended
-            part.unlink(missing_ok=True)
+        remove_unfinished(self.folder)  # what a process was writing when it was ended
 
     def done(self) -> int:
         """How many of the subjects have their case."""

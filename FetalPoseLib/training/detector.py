@@ -17,6 +17,7 @@ import torch
 from tqdm import tqdm
 
 from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.files import replacing
 from FetalPoseLib.network.heatmaps import decode, render
 from FetalPoseLib.network.losses import heatmap_loss
 from FetalPoseLib.network.precision import autocast
@@ -115,9 +116,8 @@ class Trainer:
             "task": asdict(self.task),
             **self._more_state(),
         }
-        part = self.folder / "state.part"
-        torch.save(state, part)
-        part.replace(self.folder / "state.pt")
+        with replacing(self.folder / "state.pt") as temporary:
+            torch.save(state, temporary)
 
     def resume(self) -> bool:
         """Go on from ``state.pt`` if there is one; FetalPoseError if it belongs to another network or task."""

@@ -1,20 +1,20 @@
 """A folder of training cases on one isotropic grid, simulated ahead of the network or converted from annotated volumes.
 
 Simulating a volume costs more than a training step, so simulation runs in processes of its own that fill the folder
-while training draws from what is there; every case is seen in several disturbed frames. A case is a compressed
+while training draws from what is there; every case is shown in several disturbed frames. A case is a compressed
 ``.npz``: ``volume`` uint8 (nz, ny, nx), ``affine`` (4, 4) voxel to RAS mm, ``landmarks`` (16, 3) RAS mm with NaN
 where not visible, and ``body`` (16, 3), which also has those outside the field, where that is known.
 """
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.files import replacing
 from FetalPoseLib.volume.grid import Grid, Volume, canonical_grid
 from FetalPoseLib.volume.resampling import resample
 
@@ -54,11 +54,9 @@ def canonical_case(
 def save_case(folder: Path, case: PoolCase) -> None:
     """Write a case so that a reader never sees half of it."""
     path = Path(folder) / f"{case.name}.npz"
-    part = path.with_suffix(f".{os.getpid()}.part")
-    with open(part, "wb") as file:
-        arrays = {"volume": case.volume, "affine": case.grid.affine, "landmarks": case.landmarks, "body": case.whole}
-        np.savez_compressed(file, **arrays)
-    os.replace(part, path)
+    arrays = {"volume": case.volume, "affine": case.grid.affine, "landmarks": case.landmarks, "body": case.whole}
+    with replacing(path) as temporary:
+        np.savez_compressed(temporary, **arrays)
 
 
 def load_case(path: Path) -> PoolCase:

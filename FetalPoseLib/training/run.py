@@ -12,6 +12,8 @@ from pathlib import Path
 
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import check_writable
+from FetalPoseLib.network.device import device_named
+from FetalPoseLib.refinement.options import EstimateOptions
 from FetalPoseLib.training.models import MODELS, Model, Pass
 
 EPOCH = 800  # steps: Sim-152's 100 training subjects in 8 views, section 3
@@ -46,7 +48,7 @@ class TrainingOptions:
     precision: str = "float16"  #: of the weights in the file: "float16", "int8" or "int4"
     library: Path | None = None  #: with data: also write the poses as a library for refinement
     validate_every: int = 500  #: steps between validations
-    device: str = "auto"  #: "auto", "cpu" or "cuda"
+    device: str = EstimateOptions.device  #: one of `network.device.DEVICES`
 
 
 def train(options: TrainingOptions) -> None:
@@ -109,7 +111,7 @@ def _train(options: TrainingOptions, model: Model, folder: Path) -> None:
     from FetalPoseLib.training.background import Simulation, training_subjects
 
     keep_freed_memory()
-    device = _device(options.device)
+    device = device_named(options.device)
     passes = [p for p in model.passes if options.only in (None, p.task)]
     _check_resume(options, [folder / (options.method or p.task) for p in passes])
     _make(folder)
@@ -220,11 +222,11 @@ def _validation(options: TrainingOptions, folder: Path, model: Model, simulation
 
 
 def _convert(source: Path, pool: Path, model: Model) -> list[Path]:
-    """The user's volumes as cases in ``pool``, with a bar; says which landmarks are unset."""
+    """The user's volumes as cases in ``pool``, with a bar; says which landmarks are not visible."""
     import numpy as np
     from tqdm import tqdm
 
-    from FetalPoseLib.training.folders import convert, unseen
+    from FetalPoseLib.training.folders import convert, count_not_visible
     from FetalPoseLib.training.pool import load_case
 
     with tqdm(desc=f"reading {source}", unit="volume", file=sys.stderr) as bar:
@@ -235,10 +237,10 @@ def _convert(source: Path, pool: Path, model: Model) -> list[Path]:
 
         frame = any(p.task == "detect" for p in model.passes)
         cases = convert(source, pool, spacing=model.spacing, frame=frame, progress=show)
-    unset = unseen(np.array([load_case(path).landmarks for path in cases]))
-    if unset:
-        listed = ", ".join(f"{name} {count}" for name, count in unset.items())
-        print(f"{source}: not seen in some of the {len(cases)} volumes: {listed}", file=sys.stderr)
+    missing = count_not_visible(np.array([load_case(path).landmarks for path in cases]))
+    if missing:
+        listed = ", ".join(f"{name} {count}" for name, count in missing.items())
+        print(f"{source}: not visible in some of the {len(cases)} volumes: {listed}", file=sys.stderr)
     return cases
 
 
@@ -289,14 +291,6 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FetalPoseError(f"Cannot make the folder {folder}: {error.strerror}. Choose another --folder.") from error
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name == "cuda" and not torch.cuda.is_available():
-        raise FetalPoseError("CUDA was asked for, but PyTorch finds no GPU that it can use. Choose auto or cpu.")
-    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def _cores() -> int:

@@ -26,7 +26,7 @@ from FetalPoseLib.volume.resampling import normalise_intensity, resample, sample
 
 @dataclass(frozen=True)
 class Sample:
-    """``image`` (nz, ny, nx) on ``grid`` and the world points (C, 3) mm to be found, NaN where unseen."""
+    """``image`` (nz, ny, nx) on ``grid`` and the world points (C, 3) mm to be found, NaN where not visible."""
 
     image: torch.Tensor
     grid: Grid
