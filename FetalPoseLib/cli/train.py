@@ -53,7 +53,8 @@ from pathlib import Path
 from FetalPoseLib.cli.options import positive, take_defaults
 from FetalPoseLib.network.device import DEVICES
 from FetalPoseLib.training.models import MODELS
-from FetalPoseLib.training.run import TrainingOptions, train
+from FetalPoseLib.training.options import TrainingOptions
+from FetalPoseLib.training.run import train
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

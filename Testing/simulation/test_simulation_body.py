@@ -23,15 +23,9 @@ from simulated_bodies import (
 )
 
 from FetalPoseLib.body.skeleton import load_skeleton
-from FetalPoseLib.simulation.anatomy import (
-    cranium,
-    head_place,
-    paint_fetus,
-    shafts,
-    skin_shapes,
-    trunk_place,
-)
+from FetalPoseLib.simulation.anatomy import cranium, head_place, skin_shapes, trunk_place
 from FetalPoseLib.simulation.biometry import draw_biometry
+from FetalPoseLib.simulation.fetus import paint_fetus, shafts
 from FetalPoseLib.simulation.implicit import Canvas
 from FetalPoseLib.simulation.tissue import TISSUES
 
