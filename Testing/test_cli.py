@@ -112,12 +112,12 @@ def test_simulated_landmarks_lie_in_their_volume(tmp_path, scene):
         (["--split", "test"], "either --seed"),
         (["--split", "test", "--subject", 52], "52"),
         (["--seed", 1, "--spacing", 0], "spacing of 0 mm"),
-        (["--seed", -1], "not -1"),
+        (["--seed", -1], "'-1' is not a count"),
     ],
 )
 def test_simulate_refuses_what_there_is_not(tmp_path, capsys, options, message):
     files = ["--output", tmp_path / "case.nrrd", "--landmarks", tmp_path / "case.mrk.json"]
-    assert fetalpose("simulate", *options, *files) == 1
+    assert fetalpose("simulate", *options, *files) in (1, 2)  # 2 is argparse's, for a value of the wrong kind
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 

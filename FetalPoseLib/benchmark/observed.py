@@ -32,6 +32,7 @@ class ObservedDetector(Detector):
     seen: Seen = field(default_factory=Seen)
 
     def look(self, volume: Volume, frame: FetalFrame | None = None):
+        """As of `Detector`, but a volume that was looked at last is not looked at again."""
         seen = self.seen
         if volume is not seen.volume:  # many ways to refine one volume need one look at it
             seen.volume, seen.frames, seen.located_at = None, [], None
@@ -40,6 +41,7 @@ class ObservedDetector(Detector):
         return seen.view
 
     def first_frames(self, *args):
+        """As of `Detector`; the frames and the time are kept."""
         self.seen.frames = super().first_frames(*args)
         self.seen.located_at = time.perf_counter()
         return self.seen.frames
@@ -73,7 +75,7 @@ def trace(estimator, volume: Volume, *, iterations: int) -> dict:
         ``unrefined`` (16, 3) RAS mm; ``steps``, the poses of iterations 0 to `iterations`; ``evidence``, the mean
         confidence in each of them; ``confidence`` (16,), in the last;
         ``seconds``: ``locate`` and ``detect`` (None where there is no pass 1), ``first_pose``, their sum, ``refine``,
-        one number an iteration from 0, and ``total``; ``warnings``; and ``failure``, the estimator's complaint if it
+        one number per iteration from 0, and ``total``; ``warnings``; and ``failure``, the estimator's complaint if it
         gave up, with no landmark visible, else None.
     """
     events, start = [], time.perf_counter()

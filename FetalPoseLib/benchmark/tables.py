@@ -42,6 +42,7 @@ class Run:
 
     @property
     def label(self) -> str:
+        """The name in one line."""
         return " ".join(self.name.values())
 
     @property
@@ -85,7 +86,7 @@ def load_runs(folder: Path) -> list[Run]:
 
 
 def landmark_table(poses: dict[str, tuple[np.ndarray, np.ndarray]], measure: str) -> list[dict]:
-    """Table 1 ("mean_mm") or Table 2 ("auc"): one row a landmark and one for all, the paper's columns beside ours.
+    """Table 1 ("mean_mm") or Table 2 ("auc"): one row per landmark and one for all, the paper's columns beside ours.
 
     ``poses`` holds for each column of ours the poses found and the truth, (N, 16, 3) RAS mm each.
     """

@@ -1,8 +1,8 @@
-"""A picture by which a person can judge a pose: the skeleton over the volume, seen along the fetus's own axes.
+"""A picture by which a person can judge a pose: the skeleton over the volume, along the axes of the fetus.
 
 Upper row: the brightest echoes along the line of sight, no deeper than the fetus, with the whole skeleton. Lower row:
-thin sections through the trunk, with what lies in them. At the right the lengths, in the colours of the segments, and
-how sure the model is.
+thin sections through the trunk with the landmarks in them. The right side lists the lengths in the colours of the
+segments, and the confidence per landmark.
 """
 
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from matplotlib.patheffects import withStroke
 
 from FetalPoseLib.body.fetal_frame import FetalFrame
 from FetalPoseLib.body.measurements import segment_lengths
+from FetalPoseLib.body.plausibility import LANDMARK_CHECK_CONFIDENCE
 from FetalPoseLib.body.skeleton import Skeleton, load_skeleton
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import replacing
@@ -24,7 +25,6 @@ from FetalPoseLib.volume.resampling import resample
 PIXEL_MM = 0.5
 MARGIN_MM = 12.0
 SECTION_MM = 4.0  # thickness of the sections; landmarks within it are drawn in full
-FAINT_CONFIDENCE = 0.5  # below which a landmark is drawn faintly
 
 _INK, _FAINT, _WARN = "#e8e8e8", "#9a9a9a", "#ffb000"
 _OUTLINE = [withStroke(linewidth=2.5, foreground="black")]
@@ -171,7 +171,7 @@ def _draw_tables(axes, points, confidence, skeleton: Skeleton) -> None:
     for i, name in enumerate(skeleton.landmarks):
         visible = np.isfinite(points[i]).all()
         value = "not visible" if not visible else "" if confidence is None else f"{confidence[i]:.2f}"
-        unsure = not visible or (confidence is not None and confidence[i] < FAINT_CONFIDENCE)
+        unsure = not visible or (confidence is not None and confidence[i] < LANDMARK_CHECK_CONFIDENCE)
         write(_words(name), value, _WARN if unsure else _INK, number=str(i + 1))
 
 

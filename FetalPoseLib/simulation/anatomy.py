@@ -23,9 +23,11 @@ class Place:
         self.origin, self.rotation, self.unit = origin, rotation, unit
 
     def at(self, right: float, anterior: float, cranial: float) -> np.ndarray:
+        """The world point (3,) mm at coordinates in units of the frame."""
         return self.origin + self.rotation @ (self.unit * np.array([right, anterior, cranial]))
 
     def ellipsoid(self, centre, radii) -> Ellipsoid:
+        """An ellipsoid along the axes of the frame, its centre and radii in units of it."""
         return Ellipsoid(self.at(*centre), self.rotation, self.unit * np.asarray(radii, dtype=float))
 
 

@@ -110,6 +110,7 @@ class Subject:
 
     @property
     def biometry(self) -> Biometry:
+        """The body's measures."""
         return self.body.biometry
 
     @property

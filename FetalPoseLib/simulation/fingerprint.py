@@ -61,7 +61,7 @@ def differences(expected: dict, found: dict) -> list[str]:
 
 
 def load_fingerprints() -> dict[str, list[dict]]:
-    """The committed fingerprints by split, one a subject."""
+    """The committed fingerprints by split, one per subject."""
     return json.loads(resource_path("sim152.json").read_text(encoding="utf-8"))
 
 

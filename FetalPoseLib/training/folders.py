@@ -32,6 +32,7 @@ class Pair:
     markups: Path
 
     def changed_since(self, case: Path) -> bool:
+        """Whether the file of the case is missing or older than one of the two."""
         return not case.exists() or max(p.stat().st_mtime for p in (self.volume, self.markups)) > case.stat().st_mtime
 
 

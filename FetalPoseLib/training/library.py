@@ -55,6 +55,7 @@ def library_of(poses: Sequence[np.ndarray], names: Sequence[str], source: str) -
 
 
 def main() -> None:
+    """Write the bundled library."""
     from FetalPoseLib.resources import resource_path
 
     path = resource_path("models").parent / "pose_library.npz"
