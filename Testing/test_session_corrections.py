@@ -117,7 +117,7 @@ def test_reset_and_not_visible_concern_one_landmark(desk):
 
 def test_corrections_stay_and_steer_the_others(desk):
     pose = desk.estimate()
-    with pytest.raises(FetalPoseError, match="No landmark was moved"):
+    with pytest.raises(FetalPoseError, match="No landmark was placed"):
         desk.session.estimate(desk.volume, pose, refine=True)
     with pytest.raises(FetalPoseError, match="all its landmarks"):
         desk.session.estimate(desk.volume, None, refine=True)

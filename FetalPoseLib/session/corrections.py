@@ -75,13 +75,13 @@ def corrections_of(pose, mirror: np.ndarray, *, translate: Callable[[str], str] 
     Raises
     ------
     FetalPoseError
-        The node is no pose with all its landmarks, or none of them was moved.
+        The node is no pose with all its landmarks, or a person changed none of them.
     """
     if pose is None or not scene.is_pose(pose) or not scene.is_whole(pose):
         raise FetalPoseError(translate("Choose a pose with all its landmarks first."))
     names = scene.moved_landmarks(pose)
     if not names:
-        raise FetalPoseError(translate("No landmark was moved yet. Drag the wrong ones to their places first."))
+        raise FetalPoseError(translate("No landmark was placed yet. Drag the wrong ones to their places first."))
     held = tuple(load_skeleton().index(name) for name in names)
     points = scene.points_of(pose) @ mirror[:3, :3].T + mirror[:3, 3]
     return Corrections(held, {i: points[i] for i in held if np.isfinite(points[i]).all()}, points)
