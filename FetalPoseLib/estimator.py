@@ -23,8 +23,9 @@ from FetalPoseLib.body.uncertainty import Uncertainty
 from FetalPoseLib.detection.detector import INVERTED, Detector, TrainedNetwork, View
 from FetalPoseLib.detection.locate import mean_body
 from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.network.device import device_named
 from FetalPoseLib.network.model_check import MODELS, check_networks
-from FetalPoseLib.network.precision import PRECISIONS, has_bfloat16
+from FetalPoseLib.network.precision import uses_bfloat16
 from FetalPoseLib.network.weights import open_model
 from FetalPoseLib.refinement.consensus import Agreement, Consensus, further_look
 from FetalPoseLib.refinement.online_ssl import OnlineSsl, Step
@@ -71,8 +72,8 @@ class Estimator:
         refinement: str | RefinementOptions = EstimateOptions.refinement,
         precision: str = "auto",
     ):
-        self.device = _device(device)
-        bfloat16 = _bfloat16(precision, self.device)
+        self.device = torch.device(device_named(device))
+        bfloat16 = uses_bfloat16(precision, self.device)
         state, self.metadata = open_model(model)
         self.name = str(model)
         self.library = PoseLibrary.load(resource_path("pose_library.npz")) if library is None else library
@@ -161,7 +162,7 @@ class Estimator:
 
         Parameters
         ----------
-        iterations : steps of refinement at the most; consensus takes its ``looks`` of them; 0 for the bare detection.
+        iterations : steps of refinement at most; consensus takes at most ``looks`` of them; 0 for the bare detection.
         placed : landmark index (0-based) to (3,) RAS mm: points that a person has placed, which steer the refinement.
         start : (16, 3) RAS mm, a pose that a person has looked at; where its trunk is set, pass 1 is left out.
 
@@ -251,17 +252,3 @@ class Estimator:
 
 def _options(refinement: str | RefinementOptions) -> RefinementOptions:
     return refinement_named(refinement) if isinstance(refinement, str) else refinement
-
-
-def _device(name: str) -> torch.device:
-    if name not in ("auto", "cpu", "cuda"):
-        raise FetalPoseError(f"There is no device '{name}'. Choose auto, cpu or cuda.")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise FetalPoseError("CUDA was asked for, but there is no GPU that PyTorch can use here. Choose auto or cpu.")
-    return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
-
-
-def _bfloat16(precision: str, device: torch.device) -> bool:
-    if precision not in PRECISIONS:
-        raise FetalPoseError(f"There is no precision '{precision}'. Choose one of {', '.join(PRECISIONS)}.")
-    return precision == "bfloat16" or (precision == "auto" and has_bfloat16(device))

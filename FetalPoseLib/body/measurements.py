@@ -12,7 +12,7 @@ from FetalPoseLib.errors import FetalPoseError
 
 
 def segment_lengths(points, skeleton: Skeleton | None = None) -> np.ndarray:
-    """Length in mm of each segment of a pose (..., 16, 3): (..., 15), NaN where an end is not set."""
+    """Length in mm of each segment of a pose (..., 16, 3): (..., 15), NaN where an end is not visible."""
     skeleton, points = skeleton or load_skeleton(), np.asarray(points, dtype=np.float64)
     start = points[..., [segment.start for segment in skeleton.segments], :]
     end = points[..., [segment.end for segment in skeleton.segments], :]
@@ -20,7 +20,7 @@ def segment_lengths(points, skeleton: Skeleton | None = None) -> np.ndarray:
 
 
 def length_table(points, skeleton: Skeleton | None = None, *, interval_mm=None) -> list[dict]:
-    """One row a segment: name, the landmarks it joins, length in mm to 0.01 or "" where an end is not set.
+    """One row per segment: name, the landmarks it joins, length in mm to 0.01 or "" where an end is not visible.
 
     With ``interval_mm`` (15, 2), `Estimate.length_interval_mm`, also ``low_mm`` and ``high_mm``, if any is known.
     """

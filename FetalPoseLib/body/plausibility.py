@@ -51,7 +51,7 @@ class Doubt:
 
 
 def crown_rump_length(points) -> float:
-    """Crown-rump length in mm that the column of a pose (16, 3) suggests; NaN where neck, spine or sacrum is unset."""
+    """Crown-rump length in mm of a pose (16, 3), from its spinal column; NaN where a part of that is not visible."""
     neck, spine, sacrum = (np.asarray(points)[load_skeleton().index(name)] for name in ("neck", "spine", "sacrum"))
     return float((np.linalg.norm(neck - spine) + np.linalg.norm(spine - sacrum)) / TRUNK_TO_CRL)
 
@@ -83,7 +83,7 @@ def warnings_of(points, confidence) -> list[str]:
         )
     crl = crown_rump_length(points) if FetalFrame.find(points) is not None else np.nan
     if not np.isfinite(crl):
-        found.append("The trunk is not fully seen, so the size of the fetus is unknown.")
+        found.append("The trunk is not fully visible, so the size of the fetus is unknown.")
     elif not crown_rump_length_is_known(crl):
         found.append(
             f"The crown-rump length is about {crl:.0f} mm, outside the {CRL_RANGE[0]:.0f} to {CRL_RANGE[1]:.0f} mm of "
@@ -121,7 +121,7 @@ def doubts(points, confidence=None, library=None, *, placed: Collection[int] = (
 
     Parameters
     ----------
-    points : (16, 3) mm, NaN where unset
+    points : (16, 3) mm, NaN where not visible
     confidence : (16,) in 0..1, NaN where unknown; optional
     library : PoseLibrary, optional
         Without it only confidence and sides are judged.
@@ -137,18 +137,6 @@ def doubts(points, confidence=None, library=None, *, placed: Collection[int] = (
     odd = {segment for doubt in found for segment in doubt.segments}
     found += [doubt for doubt in _uneven_sides(points) if not odd & set(doubt.segments)]
     return found + _unsure(points, confidence, radius_mm, placed)
-
-
-def exchange_sides(limbs: Collection[str] | None = None) -> np.ndarray:
-    """Permutation (16,) that exchanges the named limbs with their partners, or the whole body if None."""
-    skeleton = load_skeleton()
-    if limbs is None:
-        return skeleton.mirror.copy()
-    permutation = np.arange(len(skeleton))
-    for limb in limbs:
-        here, there = list(skeleton.limbs[limb]), list(skeleton.limbs[skeleton.partner(limb)])
-        permutation[here], permutation[there] = there, here
-    return permutation
 
 
 def _unsure(points: np.ndarray, confidence, radius_mm, placed: Collection[int]) -> list[Doubt]:
@@ -212,10 +200,10 @@ def _uneven_sides(points: np.ndarray) -> list[Doubt]:
 def _exchanged(points: np.ndarray, library) -> list[Doubt]:
     """The exchange of sides that makes the library's bodies fit much better, if there is one."""
     skeleton = library.skeleton
-    choices: dict[tuple[str, ...], np.ndarray] = {("body",): exchange_sides(None)}
+    choices: dict[tuple[str, ...], np.ndarray] = {("body",): skeleton.mirror}
     for limb in skeleton.limbs:
         if limb.startswith("left_"):
-            choices[limb, skeleton.partner(limb)] = exchange_sides([limb])
+            choices[limb, skeleton.partner(limb)] = skeleton.exchange([limb])
     if not all(library.can_register(points[order]) for order in [np.arange(len(points)), *choices.values()]):
         return []
     now = _misfit(points, library)
@@ -234,8 +222,8 @@ def _exchanged(points: np.ndarray, library) -> list[Doubt]:
 
 def _misfit(points: np.ndarray, library) -> float:
     """Root mean square distance in mm to the atlas that fits best."""
-    seen = np.isfinite(points).all(axis=1).sum()
-    return float(np.sqrt(library.register(points, similarity=True).residual.min() / seen))
+    visible = np.isfinite(points).all(axis=1).sum()
+    return float(np.sqrt(library.register(points, similarity=True).residual.min() / visible))
 
 
 def _words(name: str) -> str:

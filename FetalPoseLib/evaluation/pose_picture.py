@@ -1,8 +1,8 @@
-"""A picture by which a person can judge a pose: the skeleton over the volume, seen along the fetus's own axes.
+"""A picture by which a person can judge a pose: the skeleton over the volume, along the axes of the fetus.
 
 Upper row: the brightest echoes along the line of sight, no deeper than the fetus, with the whole skeleton. Lower row:
-thin sections through the trunk, with what lies in them, and circles that hold a landmark's true place in 90 % of cases.
-At the right the lengths, in the colours of the segments, and how sure the model is.
+thin sections through the trunk with the landmarks in them, and circles that hold a landmark's true place in 90 % of
+cases. The right side lists the lengths in the colours of the segments, and the confidence per landmark.
 """
 
 from dataclasses import dataclass
@@ -79,7 +79,7 @@ def draw_pose(
     """
     skeleton, points = skeleton or load_skeleton(), np.asarray(points, dtype=np.float64)
     if not np.isfinite(points).all(axis=1).any():
-        raise FetalPoseError("There is no landmark to draw: all are unset. Place some, or choose another volume.")
+        raise FetalPoseError("There is no landmark to draw: none is visible. Place some, or choose another volume.")
     figure = Figure(figsize=(16, 9.2), facecolor="black")
     FigureCanvasAgg(figure)
     layout = figure.add_gridspec(2, 4, left=0.01, right=0.99, top=0.9, bottom=0.05, wspace=0.04, hspace=0.1)
@@ -194,11 +194,11 @@ def _draw_tables(axes, points, confidence, radius_mm, length_interval_mm, skelet
     write("landmark", head, _FAINT)
     doubtful = unsure(points, confidence, radius_mm)
     for i, name in enumerate(skeleton.landmarks):
-        seen = np.isfinite(points[i]).all()
-        value = "not seen" if not seen else "" if confidence is None else f"{confidence[i]:.2f}"
+        visible = np.isfinite(points[i]).all()
+        value = "not visible" if not visible else "" if confidence is None else f"{confidence[i]:.2f}"
         if value and radius_mm is not None and np.isfinite(radius_mm[i]):
             value += f", {radius_mm[i]:.1f} mm"
-        write(_words(name), value, _INK if seen and not doubtful[i] else _WARN, number=str(i + 1))
+        write(_words(name), value, _INK if visible and not doubtful[i] else _WARN, number=str(i + 1))
 
 
 def _words(name: str) -> str:

@@ -103,12 +103,12 @@ def landmark_rows(pose, doubts: Sequence[Doubt] = (), *, translate: Translate = 
         text = f"{confidence[i]:.2f}" if np.isfinite(confidence[i]) else ""
         text += f", {radius[i]:.1f} mm" if text and np.isfinite(radius[i]) else ""
         if name in moved:
-            text = translate("placed by you") if position is not None else translate("hidden by you")
+            text = translate("placed by you") if position is not None else translate("marked not visible")
         elif pose is not None and position is None:
-            text = translate("not seen")
+            text = translate("not visible")
         reasons = tuple(doubt.reason for doubt in doubts if i in doubt.landmarks)
-        hidden = pose is not None and is_marked_not_visible(pose, name)
-        rows.append(LandmarkRow(name, words(name), description, text, _mark(reasons), reasons, position, hidden))
+        marked = pose is not None and is_marked_not_visible(pose, name)
+        rows.append(LandmarkRow(name, words(name), description, text, _mark(reasons), reasons, position, marked))
     return tuple(rows)
 
 
