@@ -43,7 +43,7 @@ class FetalPose(ScriptedLoadableModule):
             "<b>Research use only.</b> The bundled models were trained on simulated volumes and have never seen a "
             "patient. Volumes are processed on this computer and are not sent anywhere.<br>"
             'See the <a href="{url}">tutorial</a>.'
-        ).format(url=f"{HOMEPAGE}#use-it-in-slicer")
+        ).format(url=f"{HOMEPAGE}/blob/main/docs/clinician.md")
         parent.acknowledgementText = _(
             "The method is that of Yang et al., FetusMap: Fetal Pose Estimation in 3D Ultrasound, MICCAI 2019."
         )

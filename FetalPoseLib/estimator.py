@@ -19,11 +19,13 @@ from FetalPoseLib.body.estimate import Estimate, Progress
 from FetalPoseLib.body.fetal_frame import FetalFrame
 from FetalPoseLib.body.plausibility import warnings_of
 from FetalPoseLib.body.pose_library import PoseLibrary
+from FetalPoseLib.body.uncertainty import Uncertainty
 from FetalPoseLib.detection.detector import INVERTED, Detector, TrainedNetwork, View
 from FetalPoseLib.detection.locate import mean_body
 from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.network.device import device_named
 from FetalPoseLib.network.model_check import MODELS, check_networks
-from FetalPoseLib.network.precision import PRECISIONS, has_bfloat16
+from FetalPoseLib.network.precision import uses_bfloat16
 from FetalPoseLib.network.weights import open_model
 from FetalPoseLib.refinement.consensus import Agreement, Consensus, further_look
 from FetalPoseLib.refinement.online_ssl import OnlineSsl, Step
@@ -70,8 +72,8 @@ class Estimator:
         refinement: str | RefinementOptions = EstimateOptions.refinement,
         precision: str = "auto",
     ):
-        self.device = _device(device)
-        bfloat16 = _bfloat16(precision, self.device)
+        self.device = torch.device(device_named(device))
+        bfloat16 = uses_bfloat16(precision, self.device)
         state, self.metadata = open_model(model)
         self.name = str(model)
         self.library = PoseLibrary.load(resource_path("pose_library.npz")) if library is None else library
@@ -86,6 +88,7 @@ class Estimator:
         template = mean_body(self.library.poses) if "locate" in networks else None
         self.detector = Detector(networks, self.device, template)
         self.refinement = _options(refinement)
+        self.uncertainty = Uncertainty.of_model(self.metadata)
 
     @property
     def spacing_mm(self) -> float:
@@ -126,6 +129,7 @@ class Estimator:
         other.detector = self.detector.with_main(spacing_mm=spacing_mm, checkpointing=checkpointing)
         other.refinement = self.refinement if refinement is None else _options(refinement)
         other.library = self.library if library is None else library
+        other.uncertainty = self.uncertainty if other.spacing_mm == self.spacing_mm else None
         other.name = self.name if name is None else name
         return other
 
@@ -158,7 +162,7 @@ class Estimator:
 
         Parameters
         ----------
-        iterations : steps of refinement at the most; consensus takes its ``looks`` of them; 0 for the bare detection.
+        iterations : steps of refinement at most; consensus takes at most ``looks`` of them; 0 for the bare detection.
         placed : landmark index (0-based) to (3,) RAS mm: points that a person has placed, which steer the refinement.
         start : (16, 3) RAS mm, a pose that a person has looked at; where its trunk is set, pass 1 is left out.
 
@@ -181,7 +185,10 @@ class Estimator:
         points = view.visible(points, confidence)
         provenance = self._provenance(steps, refined=bool(iterations))
         warnings = [INVERTED] * view.inverted + warnings_of(points, confidence)
-        yield Estimate(points, confidence, unrefined, provenance, warnings)
+        radius, intervals = self._uncertainty(points, confidence, placed or {}, provenance["Refinement"])
+        yield Estimate(
+            points, confidence, unrefined, provenance, warnings, radius_mm=radius, length_interval_mm=intervals
+        )
 
     def _detect(self, volume: Volume, frame: FetalFrame | None, steps: int) -> Generator[Progress, None, View]:
         look = self.detector.look(volume, frame)
@@ -216,6 +223,20 @@ class Estimator:
         )  # fmt: skip
         return loop.run(view.image[None, None])
 
+    def _uncertainty(self, points, confidence, placed: Mapping[int, np.ndarray], refinement: str):
+        """Radii (16,) and length intervals (15, 2) in mm, each None where there is no calibration for the refinement.
+
+        A placed landmark is where the person placed it, whatever the network read.
+        """
+        known = self.uncertainty
+        if known is None or known.refinement != refinement:
+            return None, None
+        points = points.copy()
+        for landmark, point in placed.items():
+            points[landmark] = point
+        radius = known.radius_mm(points, confidence, placed=placed.keys())
+        return radius, known.length_interval_mm(points, confidence, placed=placed.keys())
+
     def _provenance(self, steps: int, *, refined: bool) -> dict[str, str]:
         return {
             "Model": self.name,
@@ -231,17 +252,3 @@ class Estimator:
 
 def _options(refinement: str | RefinementOptions) -> RefinementOptions:
     return refinement_named(refinement) if isinstance(refinement, str) else refinement
-
-
-def _device(name: str) -> torch.device:
-    if name not in ("auto", "cpu", "cuda"):
-        raise FetalPoseError(f"There is no device '{name}'. Choose auto, cpu or cuda.")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise FetalPoseError("CUDA was asked for, but there is no GPU that PyTorch can use here. Choose auto or cpu.")
-    return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
-
-
-def _bfloat16(precision: str, device: torch.device) -> bool:
-    if precision not in PRECISIONS:
-        raise FetalPoseError(f"There is no precision '{precision}'. Choose one of {', '.join(PRECISIONS)}.")
-    return precision == "bfloat16" or (precision == "auto" and has_bfloat16(device))

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -123,6 +124,12 @@ def check_writable(path: str | Path, *suffixes: str) -> None:
             pass
     except OSError as error:
         raise _cannot_write(path, error) from error
+
+
+def remove_unfinished(folder: str | Path) -> None:
+    """Delete what `replacing` left in `folder` when its process was killed. No other process may be writing there."""
+    for unfinished in Path(folder).glob(f"{TEMPORARY_PREFIX}*"):
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 @contextmanager

@@ -27,6 +27,30 @@ def scene():
     scene.Clear(0)
 
 
+@pytest.fixture
+def observer(scene):
+    """An observer of the scene that keeps poses' lengths true."""
+    from FetalPoseLib import scene as mrml
+
+    observer = mrml.PoseObserver(scene)
+    observer.start()
+    yield observer
+    observer.stop()
+
+
+@pytest.fixture
+def pose(scene):
+    """An estimated pose in the scene, at `scene_poses.POINTS`."""
+    import numpy as np
+    from scene_poses import POINTS
+
+    from FetalPoseLib import scene as mrml
+
+    node = mrml.create_pose(scene)
+    mrml.set_estimate(node, POINTS, np.linspace(0.1, 1, 16), provenance={"Model": "fetal-frame", "Iterations": "6"})
+    return node
+
+
 @pytest.fixture(scope="session")
 def slicer_app():
     """The application: 3D Slicer itself with the module in it, or the host where there is none."""

@@ -1,8 +1,8 @@
 """A stand-in for the network's process that speaks its protocol and knows the answer: for tests of what lies around it.
 
-Its one argument is JSON: "points" (16 rows), "confidence" (16), "mode" and "pause" in seconds before each event. It
-writes every request that it got to the file "log". Its messages are the typed ones of `FetalPoseLib.worker.protocol`,
-so it cannot say what the real process could not.
+Its one argument is JSON: "points" (16 rows), "confidence" (16), perhaps "radius_mm" (16) and "length_interval_mm" (15
+pairs), "mode" and "pause" in seconds before each event. It writes every request that it got to the file "log". Its
+messages are the typed ones of `FetalPoseLib.worker.protocol`, so it cannot say what the real process could not.
 """
 
 import json
@@ -88,7 +88,8 @@ def estimate(number: int, request: EstimateRequest, plan: dict) -> None:
     for step in range(1, STEPS + 1):
         progress("refine", step, 3.0 - step)
     provenance = {"Model": request.options.model, "Iterations": str(STEPS)}
-    emit(Done(number, Estimate(pose(0.0), confidence, pose(3.0), provenance, plan.get("warnings", []))))
+    known = {name: np.array(plan[name], dtype=float) for name in ("radius_mm", "length_interval_mm") if name in plan}
+    emit(Done(number, Estimate(pose(0.0), confidence, pose(3.0), provenance, plan.get("warnings", []), **known)))
 
 
 def main() -> None:

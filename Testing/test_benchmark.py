@@ -1,6 +1,5 @@
-"""The benchmark: known tables from made-up records, records that survive a kill, and a run of everything at 4 mm."""
+"""The benchmark: records that survive a kill, cases, runs, options compared, and the methods of the paper."""
 
-import copy
 import csv
 import json
 from types import SimpleNamespace
@@ -8,14 +7,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from benchmark_records import HEADER, FakeEstimator, body, record
 
-from FetalPoseLib.benchmark import accuracy, choices, methods, observed, paper, report, speed, tables
+from FetalPoseLib.benchmark import accuracy, choices, methods, observed, speed, tables
 from FetalPoseLib.benchmark.cases import open_case
-from FetalPoseLib.benchmark.observed import Observed, as_points, as_rows, trace
+from FetalPoseLib.benchmark.observed import Observed, as_rows, trace
 from FetalPoseLib.benchmark.records import Records, read_records
-from FetalPoseLib.benchmark.report import origin
 from FetalPoseLib.benchmark.run import BenchmarkOptions, run
-from FetalPoseLib.body.pose_library import PoseLibrary
+from FetalPoseLib.body.estimate import points_of_rows
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.cli import main
 from FetalPoseLib.errors import FetalPoseError
@@ -24,53 +23,6 @@ from FetalPoseLib.simulation.fingerprint import FROZEN
 from FetalPoseLib.volume.grid import Volume
 
 SPACING = 4.0
-MM = np.array([1.0, 0.0, 0.0])
-HEADER = {**origin("accuracy --split test"), "model": "made-up", "model_sha256": "0" * 64, "split": "test"}
-HEADER |= {"spacing_mm": 0.5, "iterations": 2}
-
-
-def body(seed=0):
-    return np.random.default_rng(seed).uniform(0, 60, (16, 3))
-
-
-def record(name, truth, *steps, unseen=(), failure=None):
-    """A subject whose poses are off by `steps` mm along x; the first is unrefined."""
-    seen = [int(i not in unseen) for i in range(16)]
-    poses = [as_rows(truth + step * MM) for step in steps]
-    return {"name": name, "body": as_rows(truth), "seen": seen, "unrefined": poses[0] if poses else [None] * 16,
-            "steps": poses, "evidence": [0.5] * len(poses), "frames": [[70.0, 0.1, 0.02], [10.0, 0.2, 0.0]],
-            "failure": failure}  # fmt: skip
-
-
-class FakeEstimator:
-    """Stands for `Observed`: 4 mm off along x, and halving it with every iteration."""
-
-    parent = None
-    device, library = "cpu", PoseLibrary(np.random.default_rng(9).uniform(0, 60, (12, 16, 3)))
-
-    def __init__(self, truth=None, *, model="fake", device="cpu", refinement="paper", fail=(), off=4):
-        self.truth, self.fail, self.calls, self.off, self.sizes = truth, set(fail), 0, off, []
-        self.metadata, self.refinement = {"sha256": "ab" * 32}, REFINEMENTS.get(refinement)
-
-    def with_options(self, *, refinement, library):
-        other = copy.copy(self)
-        other.refinement, other.library, other.parent = refinement, library, self
-        return other
-
-    def estimate(self, volume, *, iterations, progress):
-        if self.parent is not None:
-            self.parent.calls += 1
-        self.calls += 1
-        if self.calls in self.fail:
-            raise FetalPoseError("No fetus found")
-        self.sizes.append(len(self.library))
-        off = [self.truth + getattr(self.refinement, "k", self.off) / 2**i * MM for i in range(iterations + 1)]
-        progress(SimpleNamespace(stage="locate", iteration=0, points=None))
-        progress(SimpleNamespace(stage="detect", iteration=0, points=off[0]))
-        for i in range(iterations + 1):
-            sure = np.full(16, 0.9 - 0.1 * abs(i - 1))  # most in the first iteration
-            progress(SimpleNamespace(stage="refine", iteration=i, points=off[i], confidence=sure))
-        return SimpleNamespace(points=off[-1], unrefined=off[0], confidence=np.ones(16), warnings=[])
 
 
 @pytest.fixture(scope="module")
@@ -93,88 +45,6 @@ def truth(monkeypatch):
     monkeypatch.setattr(accuracy, "open_case", opened)
     monkeypatch.setattr(choices, "open_case", opened)
     return case.body
-
-
-# --- tables
-
-
-@pytest.mark.parametrize("columns", [paper.ERROR_MM, paper.AUC], ids=["Table 1", "Table 2"])
-def test_the_papers_means_are_the_means_of_its_landmarks(columns):
-    assert list(columns) == list(paper.METHODS)
-    for method, numbers in columns.items():
-        assert len(numbers) == 17
-        assert np.mean(numbers[:16]) == pytest.approx(numbers[16], abs=0.06 if numbers is paper.AUC[method] else 0.02)
-
-
-def test_tables_of_records_whose_errors_are_known():
-    run = tables.Run(HEADER, [record("a", body(1), 4, 2, 1.05), record("b", body(2), 2, 2, 3.05, unseen=[5])])
-    np.testing.assert_allclose(run.errors("unrefined")[0], 4, atol=1e-6)
-    assert np.isnan(run.errors("refined")[1, 5]) and np.isnan(run.errors("refined")).sum() == 1
-    unrefined, refined = tables.summary_table([run])
-    assert unrefined["mean_mm"] == pytest.approx((16 * 4 + 15 * 2) / 31)
-    assert refined["mean_mm"] == pytest.approx((16 * 1.05 + 15 * 3.05) / 31)
-    assert refined["auc"] == pytest.approx((16 * 89.5 + 15 * 69.5) / 31)  # exact for errors midway between thresholds
-    assert refined["missed"] == 0 and refined["wrong_side_limbs_percent"] == 0
-    assert refined["length_error_mm"] == pytest.approx(0, abs=0.02)  # a shift changes no length
-    columns = {f"made-up {stage}": (run.poses(stage), run.truth) for stage in tables.STAGES}
-    errors = tables.landmark_table(columns, "mean_mm")
-    assert errors[5] == {
-        "landmark": "L6 left_wrist",
-        **{f"paper {method}": paper.ERROR_MM[method][5] for method in paper.METHODS},
-        "made-up unrefined": pytest.approx(4),
-        "made-up refined": pytest.approx(1.05),
-    }
-    assert [row["mean_mm"] for row in tables.iteration_table([run])] == pytest.approx([94 / 31, 2, 62.55 / 31])
-    assert len(tables.length_table([run])) == 16
-
-
-def test_a_failure_is_sixteen_misses_and_not_left_out():
-    run = tables.Run(HEADER, [record("a", body(1), 2), record("b", body(2), failure="No fetus found")])
-    _, refined = tables.summary_table([run])
-    assert (refined["volumes"], refined["failed"], refined["missed"]) == (2, 1, 16)
-    assert refined["mean_mm"] == pytest.approx(2) and refined["auc"] == pytest.approx(80.5 / 2)
-    (difference,) = tables.difference_table([run])
-    assert difference["subjects"] == 1 and difference["auc_change"] == 0
-
-
-def test_errors_of_pass_1_tell_the_first_reading_from_the_best():
-    first, best = tables.frame_table([tables.Run(HEADER, [record("a", body(1), 2)])])
-    assert (first["degrees_median"], first["over_60_degrees"]) == (70, 1)
-    assert (best["degrees_median"], best["shift_body_units_median"], best["over_60_degrees"]) == (10, 0.2, 0)
-
-
-def test_the_difference_is_paired_by_subject():
-    before, after = np.full((3, 16), 4.0), np.full((3, 16), 4.0)
-    after[0] -= 3
-    after[1] += 2
-    before[2, 0] = np.inf  # found by refinement: no millimetres to compare, but AUC
-    before[2, 1] = after[2, 1] = np.nan
-    found = tables.paired(before, after)
-    assert (found["subjects"], found["worse_by_1_mm"]) == (3, 1)
-    assert found["error_mm_change"] == pytest.approx(-1 / 3) and found["worst_mm"] == pytest.approx(2)
-    assert found["auc_change"] == pytest.approx((30 - 20 + 60.5 / 15) / 3)
-    assert found["error_mm_low"] < found["error_mm_change"] < found["error_mm_high"]
-
-
-def test_the_interval_is_that_of_the_mean():
-    values = np.random.default_rng(0).normal(5, 2, 400)
-    low, high = tables.bootstrap(values)
-    half = 1.96 * values.std() / 20
-    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.02)
-    assert tables.bootstrap(values) == (low, high)
-    samples = np.random.default_rng(1).normal(size=(200, 52))
-    covered = [low < 0 < high for low, high in (tables.bootstrap(sample, resamples=500) for sample in samples)]
-    assert 0.90 <= np.mean(covered) <= 0.985
-
-
-def test_small_numbers_are_not_rounded_away(tmp_path):
-    rows = [{"lr": 2.5e-4, "error": 1.23456789, "found": None, "k": 10}]
-    assert report.markdown(rows).splitlines()[-1] == "| 0.00025 | 1.23 | - | 10 |"
-    report.Folder(tmp_path, [HEADER]).csv("table.csv", rows)
-    head, *table = (tmp_path / "table.csv").read_text().splitlines()
-    assert head.startswith("# Written by 'fetalpose benchmark accuracy --split test', FetalPose ")
-    assert "model made-up" in head
-    assert table == ["lr,error,found,k", "0.00025,1.23457,,10"]
 
 
 # --- records
@@ -216,7 +86,7 @@ def test_a_file_that_holds_no_records_is_named(tmp_path):
 def test_points_survive_json():
     points = body().round(2)
     points[3] = np.nan
-    np.testing.assert_allclose(as_points(json.loads(json.dumps(as_rows(points)))), points)
+    np.testing.assert_allclose(points_of_rows(json.loads(json.dumps(as_rows(points)))), points)
 
 
 # --- cases

@@ -4,9 +4,11 @@ import csv
 
 import pytest
 
-from FetalPoseLib.benchmark.run import WHAT, BenchmarkOptions, run
+from FetalPoseLib.benchmark.run import ENDLESS_SPLITS, SPLITS, WHAT, BenchmarkOptions, _subjects, run
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.refinement.options import EstimateOptions
+from FetalPoseLib.simulation.datasets import SPLITS as SIMULATED
+from FetalPoseLib.simulation.fingerprint import FROZEN
 
 
 def test_an_unknown_measurement_and_a_spacing_that_cannot_be_simulated_are_refused(tmp_path):
@@ -15,6 +17,16 @@ def test_an_unknown_measurement_and_a_spacing_that_cannot_be_simulated_are_refus
     with pytest.raises(FetalPoseError, match="beauty.*accuracy"):
         run("beauty", BenchmarkOptions(output=tmp_path))
     assert "speed" in WHAT and not any(tmp_path.iterdir())
+
+
+def test_subjects_begin_where_they_are_asked_to_and_end_with_the_split():
+    assert _subjects(BenchmarkOptions(), "test") == range(52)
+    assert _subjects(BenchmarkOptions(first=20, subjects=10), "validation") == range(20, 24)
+    assert _subjects(BenchmarkOptions(first=1000, subjects=10), "fresh") == range(1000, 1010)
+    assert _subjects(BenchmarkOptions(first=5), "left-out2") == range(5, 65)
+    with pytest.raises(FetalPoseError, match="validation has 24 subjects"):
+        _subjects(BenchmarkOptions(first=24), "validation")
+    assert set(SPLITS) <= set(FROZEN) and {SIMULATED[split].count for split in ENDLESS_SPLITS} == {None}
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from FetalPoseLib.benchmark.run import BenchmarkOptions
 from FetalPoseLib.cli import benchmark, estimate, train
 from FetalPoseLib.cli.options import ESTIMATE_ARGUMENTS, count, positive, take_defaults
 from FetalPoseLib.refinement.options import EstimateOptions
-from FetalPoseLib.training.run import TrainingOptions
+from FetalPoseLib.training.options import TrainingOptions
 
 
 @dataclass(frozen=True)

@@ -240,7 +240,7 @@ def test_other_options_leave_the_estimator_as_it_is(estimator):
 @pytest.mark.parametrize(
     "options, says",
     [
-        ({"device": "tpu"}, "no device 'tpu'. Choose auto, cpu or cuda"),
+        ({"device": "tpu"}, "no device 'tpu'. Choose one of auto, cpu, cuda"),
         ({"refinement": "magic"}, "no refinement 'magic'. Choose one of consensus, paper, holding"),
         ({"precision": "float16"}, "no precision 'float16'. Choose one of auto, float32, bfloat16"),
     ],

@@ -131,7 +131,7 @@ def test_landmark_that_is_not_visible_measures_nothing_until_it_is_brought_back(
     bench.select("left_knee")
     bench.ui.visibleButton.click()
     assert bench.table.count("-") == 2 and bench.ui.visibleButton.checked
-    assert bench.ui.landmarksTable.item(index("left_knee"), 1).text() == "hidden by you"
+    assert bench.ui.landmarksTable.item(index("left_knee"), 1).text() == "marked not visible"
     bench.assert_lengths_true()
     bench.ui.visibleButton.click()
     np.testing.assert_allclose(mrml.points_of(pose), bench.truth, atol=1e-6)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from FetalPoseLib.body.plausibility import crown_rump_length, doubts, exchange_sides
+from FetalPoseLib.body.plausibility import crown_rump_length, doubts
 from FetalPoseLib.body.pose_library import PoseLibrary
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.resources import resource_path
@@ -39,7 +39,8 @@ def test_exchanged_sides_are_found(library, limbs):
     found = 0
     for seed in range(10):
         points, rest = case(library, seed)
-        exchanges = [doubt.exchange for doubt in doubts(points[exchange_sides(limbs)], None, rest) if doubt.exchange]
+        order = SKELETON.mirror if limbs is None else SKELETON.exchange(limbs)
+        exchanges = [doubt.exchange for doubt in doubts(points[order], None, rest) if doubt.exchange]
         found += exchanges == [("body",) if limbs is None else (f"left_{limbs[0][-3:]}", f"right_{limbs[0][-3:]}")]
     assert found >= 8
 

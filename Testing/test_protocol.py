@@ -38,6 +38,8 @@ POINTS = np.arange(48, dtype=np.float64).reshape(16, 3) / 7
 POINTS[5] = np.nan
 CONFIDENCE = np.linspace(0, 1, 16)
 CONFIDENCE[5] = np.nan
+INTERVALS = np.stack([np.linspace(3, 20, 15), np.linspace(5, 24, 15)], axis=1)
+INTERVALS[4] = np.nan
 #: No field has its default.
 OPTIONS = EstimateOptions("r4", "cuda", "holding", 3, 5, 1.25, ("one.npz", "two.npz"))
 REQUEST_EXAMPLES = [
@@ -52,6 +54,7 @@ EVENT_EXAMPLES = [
     ProgressEvent(2, Progress("refine", 1, 3, POINTS, CONFIDENCE, "Refinement 1"), 0.25),
     ProgressEvent(2, Progress("open", 0, 3, None, None, "Starting the network"), None),
     Done(3, Estimate(POINTS, CONFIDENCE, POINTS + 1, {"Model": "r4"}, ["a warning"])),
+    Done(3, Estimate(POINTS, CONFIDENCE, POINTS, {}, [], 2 * CONFIDENCE, INTERVALS)),
     Done(3, Estimate(np.full((16, 3), np.nan), np.full(16, np.nan), POINTS, {}, [])),
     Devices(4, (Device("cuda", "Test GPU", 1, 2), Device("cpu", "CPU", None, None))),
     Failed(5, "a message", True),

@@ -38,14 +38,6 @@ class PaintedNet(torch.nn.Module):
         return self.maps.clone()
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def body():
     return np.random.default_rng(3).uniform(12, 48, (16, 3))

@@ -29,7 +29,7 @@ def test_doubts_mark_rows_points_and_text_until_a_person_placed_the_landmark(des
     doubts = desk.session.doubts(pose)
     row = desk.session.landmark_rows(pose, doubts)[index("left_wrist")]
     assert "confidence 0.10" in row.mark and row.mark.endswith(row.reasons[0])
-    assert desk.session.doubts_text(doubts) == "The model is unsure (confidence below 0.35) of: left wrist."
+    assert desk.session.doubts_text(doubts) == "The model is unsure of: left wrist."
     assert not pose.GetNthControlPointSelected(index("left_wrist"))
     drag(pose, "left_wrist", desk.truth[index("left_wrist")] + 0.5)
     assert desk.session.doubts(pose) == [] and desk.session.doubts_text([]) == ""

@@ -19,15 +19,6 @@ OBLIQUE[:3, :3] = Rotation.from_euler("zyx", (40, -65, 25), degrees=True).as_mat
 OBLIQUE[:3, 3] = 40.0, -70.0, 25.0
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Many small products: threads that wait for each other on a busy machine cost more than they bring."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 class Medium:
     """Soft tissue, but for what `change(points, layers)` writes into its three layers (3, ...)."""
 

@@ -21,7 +21,7 @@ CASES = Path("build/benchmark/cases")
 
 @dataclass(frozen=True, eq=False)
 class BenchmarkCase:
-    """A volume with the whole truth: `body` (16, 3) RAS mm, and `seen` (16,), whether it lies in the scanned sector."""
+    """A volume with the whole truth: `body` (16, 3) RAS mm, and `seen` (16,), which lie in the scanned sector."""
 
     name: str
     volume: Volume
@@ -49,9 +49,9 @@ def _is_current(path: Path, frozen: str) -> bool:
 def _simulate_into(path: Path, split: str, index: int, spacing: float, frozen: str) -> None:
     case = simulate(split, index, spacing=spacing)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary, open(temporary, "wb") as file:  # a killed run leaves no half of a case
+    with replacing(path) as temporary:  # a killed run leaves no half of a case
         np.savez_compressed(
-            file,
+            temporary,
             volume=case.volume.array,
             affine=case.volume.ijk_to_ras,
             body=case.body,

@@ -1,7 +1,7 @@
 """What gradient checkpointing (GCP) saves: the memory that one step keeps for its backward pass, and what it costs.
 
 FetusMap, section 2.3, claims that a graphics card that trains on volumes at 0.4 of the original resolution (voxels of
-1.25 mm) without GCP trains at 0.5 (1.0 mm) with it, for "about 1.5 times of extra running time". Counted are bytes, not
+1.25 mm) without GCP trains at 0.5 (1.0 mm) with it, for "about 1.5 times of extra running time". Bytes are counted, not
 a process's memory, so the table is the same on every machine: all that autograd keeps of the forward pass and of the
 loss, each storage once, without the parameters; with GCP, also the largest segment that has to be recomputed at a time.
 Gradients and Adam's moments, the same with and without, are left out of the rows, and belong to the finest spacing.

@@ -19,7 +19,7 @@ _OUTLINE = [patheffects.withStroke(linewidth=2.2, foreground="black")]
 
 
 def draw_pck(columns, landmarks: list[int]) -> Figure:
-    """PCK from 0 to 10 mm of each method, one panel a landmark; R4 dashed, all else solid."""
+    """PCK from 0 to 10 mm of each method, one panel per landmark; R4 dashed, all else solid."""
     figure, thresholds = Figure(figsize=(5.2 * len(landmarks), 5.4), layout="constrained"), np.linspace(0, 10, 101)
     FigureCanvasAgg(figure)
     for panel, landmark in enumerate(landmarks, start=1):

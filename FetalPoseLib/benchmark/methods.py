@@ -119,10 +119,12 @@ class Column:
 
     @property
     def poses(self) -> np.ndarray:
+        """(N, 16, 3) RAS mm at the stage of the method."""
         return self.run.poses(self.method.stage)
 
     @property
     def errors(self) -> np.ndarray:
+        """(N, 16) mm at the stage of the method."""
         return self.run.errors(self.method.stage)
 
     @property

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from FetalPoseLib.body.estimate import rows_of_points
 from FetalPoseLib.body.fetal_frame import FetalFrame
 from FetalPoseLib.detection.detector import Detector, View
 from FetalPoseLib.errors import FetalPoseError
@@ -31,6 +32,7 @@ class ObservedDetector(Detector):
     seen: Seen = field(default_factory=Seen)
 
     def look(self, volume: Volume, frame: FetalFrame | None = None):
+        """As of `Detector`, but a volume that was looked at last is not looked at again."""
         seen = self.seen
         if volume is not seen.volume:  # many ways to refine one volume need one look at it
             seen.volume, seen.frames, seen.located_at = None, [], None
@@ -39,6 +41,7 @@ class ObservedDetector(Detector):
         return seen.view
 
     def first_frames(self, *args):
+        """As of `Detector`; the frames and the time are kept."""
         self.seen.frames = super().first_frames(*args)
         self.seen.located_at = time.perf_counter()
         return self.seen.frames
@@ -64,7 +67,7 @@ class Observed(Estimator):
 
 
 def trace(estimator, volume: Volume, *, iterations: int) -> dict:
-    """Estimate a pose and write down all of it, as JSON holds it; a landmark not seen is None.
+    """Estimate a pose and write down all of it, as JSON holds it; a landmark that is not visible is None.
 
     Returns
     -------
@@ -72,8 +75,8 @@ def trace(estimator, volume: Volume, *, iterations: int) -> dict:
         ``unrefined`` (16, 3) RAS mm; ``steps``, the poses of iterations 0 to `iterations`; ``evidence``, the mean
         confidence in each of them; ``confidence`` (16,), in the last;
         ``seconds``: ``locate`` and ``detect`` (None where there is no pass 1), ``first_pose``, their sum, ``refine``,
-        one number an iteration from 0, and ``total``; ``warnings``; and ``failure``, the estimator's complaint if it
-        gave up, with every landmark missed, else None.
+        one number per iteration from 0, and ``total``; ``warnings``; and ``failure``, the estimator's complaint if it
+        gave up, with no landmark visible, else None.
     """
     events, start = [], time.perf_counter()
     try:
@@ -117,13 +120,8 @@ def frame_errors(estimator, body: np.ndarray) -> list[list[float]]:
 
 
 def as_rows(points: np.ndarray) -> list:
-    """Points (n, 3) mm to 0.01 mm for JSON, None for NaN rows."""
-    return [np.round(point, 2).tolist() if np.isfinite(point).all() else None for point in points]
-
-
-def as_points(rows: list) -> np.ndarray:
-    """What `as_rows` wrote, (n, 3) mm."""
-    return np.array([[np.nan] * 3 if row is None else row for row in rows], dtype=np.float64)
+    """`rows_of_points` to 0.01 mm."""
+    return rows_of_points(np.round(points, 2))
 
 
 def _rounded(value):

@@ -97,6 +97,7 @@ class Folder:
         self.path, self.origins = make_folder(path), [origin_line(header) for header in headers]
 
     def csv(self, name: str, rows: Sequence[dict]) -> None:
+        """Write rows as a CSV table; floats have six digits."""
         with replacing(self.path / name) as temporary:
             short = [{k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in row.items()} for row in rows]
             write_csv(temporary, short)
@@ -104,6 +105,7 @@ class Folder:
             temporary.write_text(head + temporary.read_text(encoding="utf-8"), encoding="utf-8")
 
     def markdown(self, name: str, title: str, *parts: str) -> None:
+        """Write a page: the title, the origins, the parts."""
         text = "\n\n".join([f"# {title}", "  \n".join(self.origins), *parts])
         with replacing(self.path / name) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")

@@ -10,8 +10,10 @@ from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.refinement.options import EstimateOptions
 from FetalPoseLib.simulation import DEFAULT_SPACING_MM
 
-WHAT = ("pictures", "methods", "accuracy", "refinement", "memory", "speed", "simulator")
-SPLITS = ("validation", "test", "shifted")
+WHAT = ("pictures", "uncertainty", "methods", "accuracy", "refinement", "memory", "speed", "simulator")
+SPLITS = ("validation", "test", "shifted", "validation2", "test2", "shifted2")
+ENDLESS_SPLITS = ("fresh", "left-out2")  # as many subjects as are asked for
+ENDLESS_SUBJECTS = 60  # if no number is asked for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,10 +22,12 @@ class BenchmarkOptions:
 
     output: Path = Path("benchmarks")  #: folder of the results
     estimate: EstimateOptions = EstimateOptions()  #: model, device, refinement and iterations that are measured
-    split: Sequence[str] = ("validation",)  #: accuracy: which subjects, of `SPLITS`
-    subjects: int | None = None  #: only the first so many of each split; None: all
+    split: Sequence[str] = ("validation",)  #: of `SPLITS` or `ENDLESS_SPLITS`; accuracy: measured; uncertainty: fitted
+    subjects: int | None = None  #: only so many of each split; None: all, or 60 of a split without end
+    first: int = 0  #: index of the first subject of each split: the bundled model learnt from the first 421 of *fresh*
     spacing: float = DEFAULT_SPACING_MM  #: of the volumes, mm
     fresh: bool = False  #: measure again what was measured before
+    records: Sequence[Path] = ()  #: uncertainty: further folders with records of accuracy, beside `output`
     weights: Path = Path("runs")  #: methods: folder of the rivals' weights
     vary: Sequence[str] | None = None  #: refinement: NAME=A,B, an option and its values; None: `choices.AXES`
     full: bool = False  #: refinement: every combination, not one change at a time
@@ -52,6 +56,7 @@ def run(what: str, options: BenchmarkOptions) -> None:
         torch.set_num_threads(options.threads)
     parts = {"accuracy": _accuracy, "refinement": _refinement, "memory": _memory, "speed": _speed}
     parts |= {"simulator": _simulator, "pictures": _pictures, "methods": _methods}
+    parts |= {"uncertainty": _uncertainty}
     for part in reversed(WHAT) if what == "all" else (what,):  # the short ones first
         parts[part](options)
     print(f"wrote the results into {options.output}")
@@ -74,6 +79,17 @@ def _accuracy(options: BenchmarkOptions) -> None:
         measure(estimator, split, _subjects(options, split), options.output, **settings)
     runs = write_tables(options.output)
     print(markdown(summary_table(runs)), markdown(difference_table(runs)), sep="\n\n")
+
+
+def _uncertainty(options: BenchmarkOptions) -> None:
+    from FetalPoseLib.benchmark import uncertainty
+    from FetalPoseLib.benchmark.report import markdown
+
+    table = uncertainty.measure(
+        options.output, options.split, model=options.estimate.model, refinement=options.estimate.refinement,
+        records=options.records,
+    )  # fmt: skip
+    print(markdown([row for row in table if row["group"] == "all"]))
 
 
 def _methods(options: BenchmarkOptions) -> None:
@@ -153,4 +169,9 @@ def _estimator(options: BenchmarkOptions):
 def _subjects(options: BenchmarkOptions, split: str) -> range:
     from FetalPoseLib.simulation.fingerprint import FROZEN
 
-    return range(min(options.subjects or FROZEN[split], FROZEN[split]))
+    if split in ENDLESS_SPLITS:
+        return range(options.first, options.first + (options.subjects or ENDLESS_SUBJECTS))
+    end = min(options.first + (options.subjects or FROZEN[split]), FROZEN[split])
+    if options.first >= end:
+        raise FetalPoseError(f"The split {split} has {FROZEN[split]} subjects. Choose a smaller --first.")
+    return range(options.first, end)

@@ -14,9 +14,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from FetalPoseLib.benchmark import paper
-from FetalPoseLib.benchmark.observed import as_points
 from FetalPoseLib.benchmark.records import read_records
 from FetalPoseLib.benchmark.report import Folder, markdown
+from FetalPoseLib.body.estimate import points_of_rows
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.evaluation.metrics import auc, landmark_errors, pck, summary
@@ -42,6 +42,7 @@ class Run:
 
     @property
     def label(self) -> str:
+        """The name in one line."""
         return " ".join(self.name.values())
 
     @property
@@ -61,7 +62,7 @@ class Run:
 
     @staticmethod
     def _poses(rows) -> np.ndarray:
-        return np.array([as_points(row) for row in rows]).reshape(-1, 16, 3)
+        return np.array([points_of_rows(row) for row in rows]).reshape(-1, 16, 3)
 
 
 def _pose(row: dict, stage: str | int) -> list:
@@ -85,7 +86,7 @@ def load_runs(folder: Path) -> list[Run]:
 
 
 def landmark_table(poses: dict[str, tuple[np.ndarray, np.ndarray]], measure: str) -> list[dict]:
-    """Table 1 ("mean_mm") or Table 2 ("auc"): one row a landmark and one for all, the paper's columns beside ours.
+    """Table 1 ("mean_mm") or Table 2 ("auc"): one row per landmark and one for all, the paper's columns beside ours.
 
     ``poses`` holds for each column of ours the poses found and the truth, (N, 16, 3) RAS mm each.
     """

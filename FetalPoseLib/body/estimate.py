@@ -39,6 +39,9 @@ class Estimate:
     confidence : (16,) in 0..1
     provenance : model, its SHA-256, spacing, iterations, refinement, software version, device, precision
     warnings : sentences for the user
+    radius_mm : (16,), in 90 % of cases the truth lies within; NaN where not visible, 0 where a person placed the
+        landmark; None where the model has no calibration for the refinement
+    length_interval_mm : (15, 2), in 90 % of cases the true length lies within, NaN where an end is not visible; or None
     """
 
     points: np.ndarray
@@ -46,10 +49,12 @@ class Estimate:
     unrefined: np.ndarray
     provenance: dict[str, str]
     warnings: list[str] = field(default_factory=list)
+    radius_mm: np.ndarray | None = None
+    length_interval_mm: np.ndarray | None = None
 
 
 def rows_of_points(points) -> list[list[float] | None]:
-    """Rows [x, y, z] of points (N, 3), None where one is not finite, because JSON has no NaN."""
+    """Rows [x, y, z] of points (N, 3), None where one is not finite, because JSON has no NaN; also of (N, 2)."""
     return [row if np.isfinite(row).all() else None for row in np.asarray(points, dtype=np.float64).tolist()]
 
 

@@ -96,7 +96,7 @@ def _frame_or_reason(points, skeleton: Skeleton) -> tuple[FetalFrame | None, str
     at = {name: points[skeleton.index(name)] for name in TRUNK}
     missing = [name for name, point in at.items() if not np.isfinite(point).all()]
     if missing:
-        return None, f"The fetus's frame needs its trunk; not seen: {', '.join(missing)}. Place them."
+        return None, f"The fetus's frame needs its trunk; not visible: {', '.join(missing)}. Place them."
     size = np.linalg.norm(at["neck"] - at["spine"]) + np.linalg.norm(at["spine"] - at["sacrum"])
     cranial = at["neck"] - at["sacrum"]
     if not np.linalg.norm(cranial) > LEAST_EXTENT * size:

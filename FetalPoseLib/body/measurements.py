@@ -12,25 +12,36 @@ from FetalPoseLib.errors import FetalPoseError
 
 
 def segment_lengths(points, skeleton: Skeleton | None = None) -> np.ndarray:
-    """Length in mm of each segment of a pose (..., 16, 3): (..., 15), NaN where an end is not set."""
+    """Length in mm of each segment of a pose (..., 16, 3): (..., 15), NaN where an end is not visible."""
     skeleton, points = skeleton or load_skeleton(), np.asarray(points, dtype=np.float64)
     start = points[..., [segment.start for segment in skeleton.segments], :]
     end = points[..., [segment.end for segment in skeleton.segments], :]
     return np.linalg.norm(end - start, axis=-1)
 
 
-def length_table(points, skeleton: Skeleton | None = None) -> list[dict]:
-    """One row a segment: name, the landmarks it joins, length in mm to 0.01 or "" where an end is not set."""
+def length_table(points, skeleton: Skeleton | None = None, *, interval_mm=None) -> list[dict]:
+    """One row per segment: name, the landmarks it joins, length in mm to 0.01 or "" where an end is not visible.
+
+    With ``interval_mm`` (15, 2), `Estimate.length_interval_mm`, also ``low_mm`` and ``high_mm``, if any is known.
+    """
     skeleton = skeleton or load_skeleton()
-    return [
+    rows = [
         {
             "segment": segment.name,
             "from": skeleton.landmarks[segment.start],
             "to": skeleton.landmarks[segment.end],
-            "length_mm": f"{length:.2f}" if np.isfinite(length) else "",
+            "length_mm": _cell(length),
         }
         for segment, length in zip(skeleton.segments, segment_lengths(points, skeleton), strict=True)
     ]
+    if interval_mm is not None and np.isfinite(interval_mm).any():
+        for row, (low, high) in zip(rows, interval_mm, strict=True):
+            row |= {"low_mm": _cell(low), "high_mm": _cell(high)}
+    return rows
+
+
+def _cell(length_mm: float) -> str:
+    return f"{length_mm:.2f}" if np.isfinite(length_mm) else ""
 
 
 def write_csv(path: str | Path, rows: Sequence[dict]) -> None:

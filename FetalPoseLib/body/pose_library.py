@@ -25,6 +25,8 @@ MOST_BYTES = 2**26  # of one array: 170,000 poses
 LENGTHS_MM = (0.3, 300.0)  # of a segment: what a person can place apart; far above any fetus
 RESTORE = "Restore it from a copy, or choose another folder for the library."
 
+SUPPORT_SET_SIZE = 10  # atlases that fit best and are used together: K of Eq. 1, the paper's value
+
 
 @dataclass(frozen=True, eq=False)
 class Registration:
@@ -34,7 +36,7 @@ class Registration:
     ----------
     aligned : (A, 16, 3) mm
     residual : (A,) mm^2
-        Sum of squared distances over all landmarks seen in the pose (Eq. 1).
+        Sum of squared distances over all visible landmarks of the pose (Eq. 1).
     transforms : Similarity
         One per atlas, from the atlas to the pose.
     """
@@ -155,25 +157,25 @@ class PoseLibrary:
         Parameters
         ----------
         pose : (16, 3) mm
-            NaN rows are landmarks not seen: they neither steer the transform nor count in the residual.
+            NaN rows are landmarks that are not visible: they neither steer the transform nor count in the residual.
         similarity : bool
             Fit one scale per atlas too.
         weights : (16,), optional
-            Non-negative say of each landmark in the transform. Only the registration subset is used, with or without.
+            Non-negative weight of each landmark in the transform. Only the registration subset is used in any case.
 
         Raises
         ------
         FetalPoseError
-            Fewer than three landmarks of the subset are seen, or they lie on a line.
+            Fewer than three landmarks of the subset are visible, or they lie on a line.
         """
         pose = np.asarray(pose, dtype=np.float64)
-        seen = np.isfinite(pose).all(axis=1)
-        weights = self._weights(pose, seen, weights)
-        target = np.where(seen[:, None], pose, 0.0)
+        visible = np.isfinite(pose).all(axis=1)
+        weights = self._weights(pose, visible, weights)
+        target = np.where(visible[:, None], pose, 0.0)
         moved = register_points(self.poses, target, weights, similarity=similarity)
         aligned = moved.apply(self.poses)
         squares = (aligned - target) ** 2
-        residual = squares.reshape(len(self), -1) @ np.repeat(seen, 3).astype(np.float64)
+        residual = squares.reshape(len(self), -1) @ np.repeat(visible, 3).astype(np.float64)
         return Registration(aligned, residual, moved)
 
     def can_register(self, pose) -> bool:
@@ -182,9 +184,9 @@ class PoseLibrary:
         return not _obstacle(subset[np.isfinite(subset).all(axis=1)])
 
     def support_set(
-        self, pose, k: int = 10, *, similarity: bool = False, weights=None
+        self, pose, k: int = SUPPORT_SET_SIZE, *, similarity: bool = False, weights=None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The `k` atlases that fit best (Eq. 1; the paper has K = 10), best first; all if there are fewer.
+        """The `k` atlases that fit best (Eq. 1), best first; all if there are fewer.
 
         Returns
         -------
@@ -195,24 +197,24 @@ class PoseLibrary:
         best = np.argsort(result.residual, kind="stable")[:k]
         return result.aligned[best], result.residual[best]
 
-    def likelier_sides(self, pose, k: int = 10, *, similarity: bool = False) -> np.ndarray:
+    def likelier_sides(self, pose, k: int = SUPPORT_SET_SIZE, *, similarity: bool = False) -> np.ndarray:
         """The pose (16, 3) with arms or legs exchanged, or both, if the `k` best atlases fit it better so.
 
-        Exchanged are limbs as a whole; of equal residuals the pose as it is. FetalPoseError as for `register`.
+        A limb is exchanged as a whole. Where residuals are equal, the pose stays as it is. Raises as `register` does.
         """
         pose, readings = np.asarray(pose, dtype=np.float64), self.skeleton.exchanged_limbs()
         residuals = [self.support_set(pose[r], k, similarity=similarity)[1].sum() for r in readings]
         return pose[readings[int(np.argmin(residuals))]]
 
-    def _weights(self, pose: np.ndarray, seen: np.ndarray, weights) -> np.ndarray:
-        """Weights (16,) that sum to 1, zero off the subset and where nothing was seen."""
+    def _weights(self, pose: np.ndarray, visible: np.ndarray, weights) -> np.ndarray:
+        """Weights (16,) that sum to 1, zero outside the subset and for landmarks that are not visible."""
         if pose.shape != (len(self.skeleton), 3):
             raise ValueError(f"a pose has shape ({len(self.skeleton)}, 3), got {pose.shape}")
         if not len(self):
             raise FetalPoseError("The pose library is empty: add at least one atlas.")
         subset = np.zeros(len(self.skeleton))
         subset[list(self.skeleton.registration_subset)] = 1.0
-        weights = subset * seen * (1.0 if weights is None else np.asarray(weights, dtype=np.float64))
+        weights = subset * visible * (1.0 if weights is None else np.asarray(weights, dtype=np.float64))
         if not (weights >= 0).all():
             raise ValueError(f"weights must not be negative, got {weights}")
         obstacle = _obstacle(pose[weights > 0])
@@ -248,5 +250,5 @@ def _obstacle(used: np.ndarray) -> str:
         return f"Registration needs 3 landmarks of its subset, got {len(used)}. Place more of them."
     extent = np.linalg.svd(used - used.mean(axis=0), compute_uv=False)
     if not extent[1] > 1e-3 * extent[0]:
-        return "The landmarks seen lie on a line: the rotation stays open. Place more of them."
+        return "The visible landmarks lie on a line, so the rotation is unknown. Place more of them."
     return ""

@@ -4,6 +4,7 @@ Another landmark set (FetusMapV2 uses 22) is another file; no other module knows
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -68,16 +69,21 @@ class Skeleton:
         permutation.flags.writeable = False
         return permutation
 
+    def exchange(self, limbs: Iterable[str]) -> np.ndarray:
+        """Permutation (16,) that exchanges limbs with those of the other side: ``points[exchange(["left_arm"])]``."""
+        permutation = np.arange(len(self))
+        for limb in limbs:
+            moved = [*self.limbs[limb], *self.limbs[self.partner(limb)]]
+            permutation[moved] = self.mirror[moved]
+        return permutation
+
     def exchanged_limbs(self) -> list[np.ndarray]:
-        """Permutations (16,): as it is, then with the arms, the legs and both exchanged for those of the other side."""
-        permutations = [np.arange(len(self))]
-        for pair in sorted({tuple(sorted((name, self.partner(name)))) for name in self.limbs}):
-            moved = [landmark for limb in pair for landmark in self.limbs[limb]]
-            exchanged = [permutation.copy() for permutation in permutations]
-            for permutation in exchanged:
-                permutation[moved] = self.mirror[moved]
-            permutations += exchanged
-        return permutations
+        """Permutations (16,): no limb exchanged, then the arms, the legs, and both."""
+        limbs = sorted({min(name, self.partner(name)) for name in self.limbs})
+        chosen: list[list[str]] = [[]]
+        for limb in limbs:
+            chosen += [[*names, limb] for names in chosen]
+        return [self.exchange(names) for names in chosen]
 
     def levels(self) -> list[list[tuple[int, int | None]]]:
         """The segments as a tree, level by level: (landmark, its parent), beginning with the landmark of most segments.

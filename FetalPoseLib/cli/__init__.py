@@ -1,4 +1,8 @@
-"""The command `fetalpose`: measure the pose of a fetus in a 3D ultrasound volume."""
+"""The command `fetalpose`: arguments are parsed here, and nothing else is done here.
+
+May import every room. A new file here is one more command: it has `add_arguments(parser)` and `run(args)`, and a place
+in `COMMANDS`. Its docstring is the help that a person reads.
+"""
 
 import argparse
 import os
@@ -19,7 +23,7 @@ COMMANDS = {
 }
 
 BROKEN_PIPE = 141  # as the shell says of a program that a broken pipe ended
-
+_DESCRIPTION = "Find and measure the pose of a fetus in a 3D ultrasound volume."
 _EPILOG = """\
 'fetalpose COMMAND --help' explains a command. A first look:
   fetalpose demo
@@ -87,7 +91,7 @@ class _Parser(argparse.ArgumentParser):
 def _parser(chosen: str | None) -> argparse.ArgumentParser:
     """The whole parser, but with the arguments of the chosen command only: the others' modules stay unimported."""
     style = {"formatter_class": argparse.RawDescriptionHelpFormatter}
-    parser = _Parser(prog="fetalpose", description=__doc__, epilog=_EPILOG, **style)
+    parser = _Parser(prog="fetalpose", description=_DESCRIPTION, epilog=_EPILOG, **style)
     parser.add_argument("--version", action="version", version=f"fetalpose {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
     for name, (module_name, summary) in COMMANDS.items():

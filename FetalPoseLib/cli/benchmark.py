@@ -1,6 +1,7 @@
 """Measure this implementation and write the tables and figures of the README, with where each comes from.
 
   accuracy     errors, AUC, lengths and sides on Sim-152, before and after refinement, beside the paper's figures
+  uncertainty  calibrate a model's radii in mm on the records of accuracy, and test them on those of the other splits
   methods      the paper's eight methods and ours on test and shifted: its Tables 1 and 2, its Figures 5 and 6
   refinement   options of refinement compared on the validation subjects: refinement_MODEL.csv
   memory       what gradient checkpointing saves
@@ -13,6 +14,8 @@
   fetalpose benchmark accuracy --split test shifted
   fetalpose benchmark refinement --vary lr=1e-4,5e-4 --vary k=5,10,20 --full
   fetalpose benchmark methods --weights runs
+  fetalpose benchmark accuracy --split left-out2 --subjects 60 --output build/calibration
+  fetalpose benchmark uncertainty --split validation left-out2 --records build/calibration
 
 Choose on validation; run test and shifted once, at the end. Volumes are simulated into build/benchmark/cases the first
 time, most of a minute each; what was measured is kept, so a run that was stopped goes on.
@@ -23,9 +26,9 @@ from dataclasses import fields
 from pathlib import Path
 
 from FetalPoseLib.benchmark import run as benchmark
-from FetalPoseLib.benchmark.run import SPLITS, WHAT, BenchmarkOptions
+from FetalPoseLib.benchmark.run import ENDLESS_SPLITS, SPLITS, WHAT, BenchmarkOptions
 from FetalPoseLib.cli.estimate import add_estimator_arguments
-from FetalPoseLib.cli.options import ESTIMATE_ARGUMENTS, positive, take_defaults
+from FetalPoseLib.cli.options import ESTIMATE_ARGUMENTS, count, positive, take_defaults
 from FetalPoseLib.refinement.options import EstimateOptions
 
 
@@ -33,10 +36,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", metavar="WHAT", choices=(*WHAT, "all"), help=f"{', '.join(WHAT)} or all")
     parser.add_argument("--output", metavar="FOLDER", type=Path, help="where it goes (default %(default)s)")
     add_estimator_arguments(parser)
-    parser.add_argument("--split", nargs="+", choices=SPLITS, help="accuracy: which subjects")
-    parser.add_argument("--subjects", type=positive, metavar="N", help="only the first N of each split")
+    parser.add_argument(
+        "--split", nargs="+", choices=(*SPLITS, *ENDLESS_SPLITS), help="accuracy, uncertainty: which subjects"
+    )
+    parser.add_argument("--subjects", type=positive, metavar="N", help="only N of each split")
+    parser.add_argument("--first", type=count, metavar="I", help="index of the first of them (default %(default)s)")
     parser.add_argument("--spacing", type=float, metavar="MM", help="of the volumes (default %(default)s)")
     parser.add_argument("--fresh", action="store_true", help="measure again what was measured before")
+    parser.add_argument(
+        "--records",
+        nargs="+",
+        metavar="FOLDER",
+        type=Path,
+        help="uncertainty: further folders with records of accuracy",
+    )
     parser.add_argument(
         "--weights",
         metavar="FOLDER",

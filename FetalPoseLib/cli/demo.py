@@ -18,7 +18,7 @@ from FetalPoseLib.resources import resource_path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--output", metavar="FOLDER", type=Path, default=Path("build/demo"), help="where it goes (default build/demo)"
+        "--output", metavar="FOLDER", type=Path, default=Path("build/demo"), help="where it goes (default %(default)s)"
     )
     add_estimator_arguments(parser)
 

@@ -1,13 +1,14 @@
 """Find the 16 landmarks of a fetus in a 3D ultrasound volume, refine them on line, and measure the 15 segments.
 
-VOLUME is a NRRD, NIfTI or MetaImage file, or a folder with one DICOM series. The pose is written as Slicer markups,
-with the lengths and their origin inside: drag it onto 3D Slicer's window. The lengths are also printed.
+VOLUME is a NRRD, NIfTI, MetaImage or GE Kretz (.vol) file, or a folder with one DICOM series. The pose is written as
+Slicer markups with the lengths and their origin inside: drag it onto 3D Slicer's window. The lengths are also printed.
 
   fetalpose estimate volume.nrrd --output pose.mrk.json
   fetalpose estimate volume.nrrd --output pose.mrk.json --table lengths.csv --picture pose.png
   fetalpose estimate dicom_folder --output pose.mrk.json --iterations 0 --device cpu
 
-A landmark that is not seen is left without a position. Research use only.
+A landmark that is not visible is left without a position. After a length stands the interval that holds the true one
+in 90 % of cases, if the model was calibrated. Research use only.
 """
 
 import argparse
@@ -23,7 +24,8 @@ from tqdm import tqdm
 from FetalPoseLib.cli.options import ESTIMATE_ARGUMENTS, count, positive, take_defaults
 from FetalPoseLib.errors import FetalPoseError, printable
 from FetalPoseLib.files import check_writable, replacing
-from FetalPoseLib.refinement.options import EstimateOptions
+from FetalPoseLib.network.device import DEVICES
+from FetalPoseLib.refinement.options import REFINEMENTS, EstimateOptions
 from FetalPoseLib.resources import resource_path
 from FetalPoseLib.worker.client import WorkerClient
 from FetalPoseLib.worker.protocol import Done, Failed, ProgressEvent
@@ -32,7 +34,9 @@ _STAGES = ("open", "locate", "detect", "refine")  # a search is a part of "locat
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("volume", metavar="VOLUME", type=Path, help="NRRD, NIfTI or MetaImage file, or DICOM folder")
+    parser.add_argument(
+        "volume", metavar="VOLUME", type=Path, help="NRRD, NIfTI, MetaImage or GE Kretz file, or DICOM folder"
+    )
     parser.add_argument("--output", metavar="POSE.mrk.json", type=Path, required=True, help="where the pose goes")
     parser.add_argument("--table", metavar="LENGTHS.csv", type=Path, help="write the 15 lengths as a table, too")
     parser.add_argument("--picture", metavar="POSE.png", type=Path, help="draw the pose over its volume, too")
@@ -68,11 +72,12 @@ def add_estimator_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--refinement",
-        choices=("consensus", "paper", "holding"),
+        choices=tuple(REFINEMENTS),
         help="consensus (default) looks at the mirror image, too, and chooses the landmarks jointly, in one step; "
-        "paper has the network learn from the pose library on line; holding is the paper's, sure landmarks held",
+        "paper has the network learn from the pose library on line; holding does so, too, and keeps confident "
+        "landmarks in place",
     )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="auto (default) takes a GPU if there is one")
+    parser.add_argument("--device", choices=DEVICES, help="auto (default) takes a GPU if there is one")
     take_defaults(parser, EstimateOptions, ESTIMATE_ARGUMENTS)
 
 
@@ -120,14 +125,11 @@ def estimate(
         with tqdm(total=3 + args.iterations, desc="open", unit="step", file=sys.stderr, leave=False) as bar:
             result = _by_worker(client, args, volume, partial(_show, bar))
     open_questions = mrml.doubts_of(node)
-    doubtful = doubts(result.points, result.confidence, PoseLibrary.load(resource_path("pose_library.npz")))
+    library = PoseLibrary.load(resource_path("pose_library.npz"))
+    doubtful = doubts(result.points, result.confidence, library, radius_mm=result.radius_mm)
     against_age = None if age_days is None else contradiction(result.points, age_days)
-    warnings = [
-        *result.warnings,
-        *filter(None, [against_age]),
-        *(doubt.sentence for doubt in open_questions),
-        *(doubt.reason for doubt in doubtful),
-    ]
+    warnings = [*result.warnings, *([against_age] if against_age else [])]
+    warnings += [*(doubt.sentence for doubt in open_questions), *(doubt.reason for doubt in doubtful)]
     for warning in warnings:
         print(f"fetalpose: warning: {printable(' '.join(warning.split()))}", file=sys.stderr)
     if not np.isfinite(result.points).any():
@@ -147,7 +149,7 @@ def estimate(
     result = replace(result, points=transform_points(mirror, result.points), provenance=provenance)
 
     mrml.save_pose(mrml.pose_node(scene, result, name=source.name.split(".")[0]), output)
-    rows = length_table(result.points)
+    rows = length_table(result.points, interval_mm=result.length_interval_mm)
     if table is not None:
         with replacing(table) as temporary:
             write_csv(temporary, rows)
@@ -155,9 +157,13 @@ def estimate(
         from FetalPoseLib.evaluation.pose_picture import draw_pose
 
         note = "Research use only. The model was trained on simulated volumes."
-        draw_pose(picture, shown, result.points, confidence=result.confidence, title=source.name, note=note)
+        draw_pose(
+            picture, shown, result.points, confidence=result.confidence, radius_mm=result.radius_mm,
+            length_interval_mm=result.length_interval_mm, title=source.name, note=note,
+        )  # fmt: skip
     for row in rows:
-        print(f"{row['segment']:<24}{row['length_mm'] or '-':>8} mm")
+        within = f"   {row['low_mm']:>6} to {row['high_mm']:>6} mm" if row.get("low_mm") else ""
+        print(f"{row['segment']:<24}{row['length_mm'] or '-':>8} mm{within}")
     return result.points
 
 

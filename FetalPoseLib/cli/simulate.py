@@ -12,6 +12,7 @@ import argparse
 from pathlib import Path
 
 from FetalPoseLib import __version__
+from FetalPoseLib.cli.options import count
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import check_writable
 from FetalPoseLib.simulation import DEFAULT_SPACING_MM
@@ -20,9 +21,9 @@ _SPACINGS = (0.3, 3.0)  # mm: finer needs more memory than a computer has, coars
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seed", type=int, metavar="N", help="which body, from 0 without end")
+    parser.add_argument("--seed", type=count, metavar="N", help="which body, from 0 without end")
     parser.add_argument("--split", metavar="NAME", help="a set of Sim-152, such as test or test2 ...")
-    parser.add_argument("--subject", type=int, metavar="K", help="... and the number in it, from 0")
+    parser.add_argument("--subject", type=count, metavar="K", help="... and the number in it, from 0")
     parser.add_argument("--output", metavar="CASE.nrrd", type=Path, required=True, help="where the volume goes")
     parser.add_argument("--landmarks", metavar="CASE.mrk.json", type=Path, required=True, help="where the truth goes")
     parser.add_argument("--spacing", metavar="MM", type=float, default=DEFAULT_SPACING_MM,

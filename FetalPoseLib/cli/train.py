@@ -13,7 +13,7 @@ Your own data
     volumes/patient02.nii.gz volumes/patient02.mrk.json
   The markups hold the 16 points head, right_shoulder, neck, left_shoulder, left_elbow, left_wrist, spine, sacrum,
   right_elbow, right_wrist, right_hip, right_knee, right_ankle, left_hip, left_knee, left_ankle; left and right are the
-  fetus's own. A point left unset says that it cannot be seen, and is learnt so. Any spacing and direction will do.
+  fetus's own. A point without a position is not visible, and is learnt so. Any spacing and direction will do.
   'fetalpose simulate' makes such a pair to look at. Keep all volumes of a patient on one side: in --data or in
   --validation. With --cases N, N simulated fetuses are added to your own, which helps when those are few.
 
@@ -51,8 +51,10 @@ from dataclasses import fields
 from pathlib import Path
 
 from FetalPoseLib.cli.options import positive, take_defaults
+from FetalPoseLib.network.device import DEVICES
 from FetalPoseLib.training.models import MODELS
-from FetalPoseLib.training.run import TrainingOptions, train
+from FetalPoseLib.training.options import TrainingOptions
+from FetalPoseLib.training.run import train
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -134,7 +136,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --data: also write your poses as a library for refinement",
     )
     add("--validate-every", type=positive, metavar="N", help="steps between validations (default %(default)s)")
-    add("--device", choices=("auto", "cpu", "cuda"), help="auto (default) takes a GPU if there is one")
+    add("--device", choices=DEVICES, help="auto (default) takes a GPU if there is one")
     take_defaults(parser, TrainingOptions)
 
 

@@ -24,7 +24,7 @@ def landmark_errors(predicted, truth) -> np.ndarray:
 def pck(errors, thresholds, *, axis: int | None = None) -> np.ndarray:
     """Fraction of landmarks within each threshold (mm), of those that are in the truth.
 
-    Errors (N, 16) give (T,) over all landmarks, or (T, 16), one column a landmark, with ``axis=0``. NaN where there is
+    Errors (N, 16) give (T,) over all landmarks, or with ``axis=0`` (T, 16), one column per landmark. NaN where there is
     no landmark to count.
     """
     errors = np.asarray(errors, dtype=np.float64)

@@ -1,8 +1,8 @@
-"""A picture by which a person can judge a pose: the skeleton over the volume, seen along the fetus's own axes.
+"""A picture by which a person can judge a pose: the skeleton over the volume, along the axes of the fetus.
 
 Upper row: the brightest echoes along the line of sight, no deeper than the fetus, with the whole skeleton. Lower row:
-thin sections through the trunk, with what lies in them. At the right the lengths, in the colours of the segments, and
-how sure the model is.
+thin sections through the trunk with the landmarks in them, and circles that hold a landmark's true place in 90 % of
+cases. The right side lists the lengths in the colours of the segments, and the confidence per landmark.
 """
 
 from dataclasses import dataclass
@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Circle
 from matplotlib.patheffects import withStroke
 
 from FetalPoseLib.body.fetal_frame import FetalFrame
 from FetalPoseLib.body.measurements import segment_lengths
+from FetalPoseLib.body.plausibility import unsure
 from FetalPoseLib.body.skeleton import Skeleton, load_skeleton
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import replacing
@@ -25,7 +27,6 @@ from FetalPoseLib.volume.resampling import resample
 PIXEL_MM = 0.5
 MARGIN_MM = 12.0
 SECTION_MM = 4.0  # thickness of the sections; landmarks within it are drawn in full
-FAINT_CONFIDENCE = 0.5  # below which a landmark is drawn faintly
 
 _INK, _FAINT, _WARN = "#e8e8e8", "#9a9a9a", "#ffb000"
 _OUTLINE = [withStroke(linewidth=2.5, foreground="black")]
@@ -54,6 +55,8 @@ def draw_pose(
     points,
     *,
     confidence=None,
+    radius_mm=None,
+    length_interval_mm=None,
     title: str = "",
     note: str = "",
     skeleton: Skeleton | None = None,
@@ -63,7 +66,9 @@ def draw_pose(
     Parameters
     ----------
     confidence : (16,) in 0..1, optional
-        Listed beside the landmarks; those below 0.5 are set apart.
+        Listed beside the landmarks; those of which the model is unsure are set apart.
+    radius_mm, length_interval_mm : (16,) and (15, 2), optional
+        As `Estimate` has them; listed, the radii also drawn as circles in the sections.
     title, note : str
         The line above the picture, and the small print below it.
 
@@ -74,7 +79,7 @@ def draw_pose(
     """
     skeleton, points = skeleton or load_skeleton(), np.asarray(points, dtype=np.float64)
     if not np.isfinite(points).all(axis=1).any():
-        raise FetalPoseError("There is no landmark to draw: all are unset. Place some, or choose another volume.")
+        raise FetalPoseError("There is no landmark to draw: none is visible. Place some, or choose another volume.")
     figure = Figure(figsize=(16, 9.2), facecolor="black")
     FigureCanvasAgg(figure)
     layout = figure.add_gridspec(2, 4, left=0.01, right=0.99, top=0.9, bottom=0.05, wspace=0.04, hspace=0.1)
@@ -86,7 +91,9 @@ def draw_pose(
         for row, section in enumerate((False, True)):
             axes = figure.add_subplot(layout[row, column])
             _draw_view(axes, image, local, view, skeleton, section=section, named=named)
-    _draw_tables(figure.add_subplot(layout[:, 3]), points, confidence, skeleton)
+            if section and radius_mm is not None:
+                _draw_radii(axes, local, np.asarray(radius_mm), view)
+    _draw_tables(figure.add_subplot(layout[:, 3]), points, confidence, radius_mm, length_interval_mm, skeleton)
     figure.text(0.01, 0.95, title, color=_INK, fontsize=17)
     figure.text(0.01, 0.015, note, color=_FAINT, fontsize=10)
     with replacing(path) as temporary:
@@ -115,7 +122,7 @@ def _draw_view(axes, image, local, view: _View, skeleton: Skeleton, *, section: 
     middle = np.nanmedian(depth)
     lower, upper = (middle, middle) if section else (np.nanmin(depth), np.nanmax(depth))
     slices = slices[max(int(lower - half), 0) : int(upper + half) + 1]
-    near = np.abs(depth - middle) <= 1.5 * half if section else np.isfinite(depth)
+    near = _in_section(depth) if section else np.isfinite(depth)
     picture = slices.mean(axis=0) if section else slices.max(axis=0)
     axes.imshow(picture, cmap="gray", origin="lower", vmin=0, vmax=max(float(np.quantile(picture, 0.998)), 1e-6))
     axes.set_axis_off()
@@ -149,7 +156,19 @@ def _draw_scale(axes, shape: tuple[int, int]) -> None:
     axes.annotate("10 mm", (middle, height), (0, 4), textcoords="offset points", **style)
 
 
-def _draw_tables(axes, points, confidence, skeleton: Skeleton) -> None:
+def _draw_radii(axes, local: np.ndarray, radius_mm: np.ndarray, view: _View) -> None:
+    """Circles of the radius about the landmarks (voxels) that lie in a section."""
+    for i in np.flatnonzero(_in_section(local[:, view.along]) & (radius_mm > 0)):
+        centre = local[i, [view.across, view.up]]
+        axes.add_patch(Circle(centre, radius_mm[i] / PIXEL_MM, fill=False, edgecolor=_INK, linewidth=0.8, alpha=0.6))
+
+
+def _in_section(depth: np.ndarray) -> np.ndarray:
+    """Whether a landmark at the depth (16,) in voxels, NaN where not visible, lies in the middle section."""
+    return np.abs(depth - np.nanmedian(depth)) <= 1.5 * SECTION_MM / 2 / PIXEL_MM
+
+
+def _draw_tables(axes, points, confidence, radius_mm, length_interval_mm, skeleton: Skeleton) -> None:
     axes.set_axis_off()
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
@@ -164,16 +183,22 @@ def _draw_tables(axes, points, confidence, skeleton: Skeleton) -> None:
         axes.text(0.13, y, left, color=color, fontsize=11, va="center")
         axes.text(0.98, y, right, color=color, fontsize=11, va="center", ha="right")
 
-    write("segment", "length (mm)", _FAINT)
-    for segment, length in zip(skeleton.segments, segment_lengths(points, skeleton), strict=True):
-        write(_words(segment.name), f"{length:.1f}" if np.isfinite(length) else "-", swatch=segment.color)
+    write("segment", "length (mm)" if length_interval_mm is None else "length (90 % interval, mm)", _FAINT)
+    for i, (segment, length) in enumerate(zip(skeleton.segments, segment_lengths(points, skeleton), strict=True)):
+        value = f"{length:.1f}" if np.isfinite(length) else "-"
+        if length_interval_mm is not None and np.isfinite(length_interval_mm[i]).all():
+            value += " ({:.1f} to {:.1f})".format(*length_interval_mm[i])
+        write(_words(segment.name), value, swatch=segment.color)
     write("", "")
-    write("landmark", "confidence" if confidence is not None else "", _FAINT)
+    head = "" if confidence is None else "confidence" if radius_mm is None else "confidence, 90 % within"
+    write("landmark", head, _FAINT)
+    doubtful = unsure(points, confidence, radius_mm)
     for i, name in enumerate(skeleton.landmarks):
-        seen = np.isfinite(points[i]).all()
-        value = "not seen" if not seen else "" if confidence is None else f"{confidence[i]:.2f}"
-        unsure = not seen or (confidence is not None and confidence[i] < FAINT_CONFIDENCE)
-        write(_words(name), value, _WARN if unsure else _INK, number=str(i + 1))
+        visible = np.isfinite(points[i]).all()
+        value = "not visible" if not visible else "" if confidence is None else f"{confidence[i]:.2f}"
+        if value and radius_mm is not None and np.isfinite(radius_mm[i]):
+            value += f", {radius_mm[i]:.1f} mm"
+        write(_words(name), value, _INK if visible and not doubtful[i] else _WARN, number=str(i + 1))
 
 
 def _words(name: str) -> str:

@@ -25,11 +25,11 @@ def heatmap_loss(prediction: Tensor, target: Tensor, foreground: float = 0.0) ->
 def pair_loss(
     prediction: Tensor, target: Tensor, pairs: Sequence[tuple[int, int]], *, side: float, foreground: float = 0.0
 ) -> Tensor:
-    """L2 regression with symmetric landmarks seen together: where both of a pair are, and which is which.
+    """L2 regression that treats a symmetric pair together: where the two are, and which of them is which.
 
-    After the idea of FetusMapV2 (Chen et al., Medical Image Analysis 2024), whose Pair Loss separates the hidden
-    classification of symmetric landmarks from their localisation. Of the errors e and f of a pair's two maps, e + f is
-    the error of place, and e - f that of side: maps that only change places have an e + f of zero. As
+    The idea is that of the Pair Loss of FetusMapV2 (Chen et al., Medical Image Analysis 2024): it separates which side
+    a symmetric landmark is on from where it is. If e and f are the errors of a pair's two maps, e + f is the
+    error of place, and e - f that of side: maps that only change places have an e + f of zero. As
     e^2 + f^2 = ((e + f)^2 + (e - f)^2) / 2, weighing the second term makes this, with ``side`` 1, `heatmap_loss`
     but for the weight of the foreground, which the two maps of a pair share.
 

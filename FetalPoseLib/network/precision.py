@@ -1,6 +1,8 @@
-"""Whether to compute in bfloat16: a third of the time of float32 where the processor can, many times it where not."""
+"""Whether to compute in bfloat16: a third of float32's time where the processor has it, else many times that."""
 
 import torch
+
+from FetalPoseLib.errors import FetalPoseError
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -10,6 +12,13 @@ def has_bfloat16(device: str | torch.device) -> bool:
     if torch.device(device).type == "cuda":
         return torch.cuda.is_bf16_supported()
     return getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+
+
+def uses_bfloat16(precision: str, device: str | torch.device) -> bool:
+    """Whether one of `PRECISIONS` means bfloat16 on the device; FetalPoseError if it is none of them."""
+    if precision not in PRECISIONS:
+        raise FetalPoseError(f"There is no precision '{precision}'. Choose one of {', '.join(PRECISIONS)}.")
+    return precision == "bfloat16" or (precision == "auto" and has_bfloat16(device))
 
 
 def autocast(device: str | torch.device, bfloat16: bool) -> torch.autocast:

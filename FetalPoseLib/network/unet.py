@@ -230,6 +230,7 @@ class LandmarkNet(nn.Module):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> LandmarkNet:
+        """The untrained network that `config` describes."""
         return cls(**config)
 
 

@@ -1,11 +1,10 @@
 """Refinement by consensus: the network looks again, at the mirror image first, and its looks are joined.
 
-What the network says of a volume depends on how it is shown it, and a mistake is seldom made twice. Each iteration
-shows it the same volume in another way, mirrored or from another frame, brings the heatmaps to the first look's grid
-and averages them with all before; the pose is then chosen from the peaks of the mean jointly (`pictorial`). So the
-label proxy of the paper (section 2.2), which has the network agree with the atlases, gives way to the network's
-agreement with itself, and the pose library's part is to say which peaks go together. Nothing is learnt, so an iteration
-costs one forward pass.
+A network's mistakes depend on how the volume is shown, so they are seldom the same in two views. Each iteration shows
+the same volume in another way, mirrored or from another frame. It brings the heatmaps to the grid of the first view and
+averages them with all before. The peaks of the mean are then chosen jointly (`pose_reader`), by the pose library. Here
+the views must agree; in the paper (section 2.2) the network must agree with the label proxy made of atlases. Nothing is
+learnt, so an iteration costs one forward pass.
 """
 
 from __future__ import annotations

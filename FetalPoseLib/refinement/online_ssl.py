@@ -45,7 +45,7 @@ class Step:
     residual : (k,) mm^2
         Their residuals (Eq. 1).
 
-    Where too few landmarks are seen to register the library, `loss` is None, `proxy` and `residual` are empty, and
+    Where too few landmarks are visible to register the library, `loss` is None, `proxy` and `residual` are empty, and
     there is no further step.
     """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
+from FetalPoseLib.body.pose_library import SUPPORT_SET_SIZE
 from FetalPoseLib.errors import FetalPoseError
 
 
@@ -25,7 +26,7 @@ class OnlineSslOptions:
         ``parameters`` or ``weighting`` is none of the words below, or ``k`` is below 1.
     """
 
-    k: int = 10  #: atlases in the support set, K of Eq. 1
+    k: int = SUPPORT_SET_SIZE  #: atlases in the support set, K of Eq. 1
     learning_rate: float = 5e-4  #: of Adam, section 3
     similarity: bool = False  #: fit one scale per atlas, too; the paper's transform is rigid
     parameters: str = "all"  #: what Adam may change: "all" or "decoder"
@@ -56,7 +57,7 @@ class EstimateOptions:
     """What a person chooses for an estimate: the same for panel, command line, worker and estimator."""
 
     model: str = "fetal-frame"  #: a name in the models' manifest, or the path of a safetensors file
-    device: str = "auto"  #: "auto" takes a GPU if there is one; "cpu"; "cuda"
+    device: str = "auto"  #: one of `network.device.DEVICES`; "auto" takes a GPU if there is one
     refinement: str = "consensus"  #: a name in `REFINEMENTS`
     iterations: int = 6  #: steps of refinement at most; 0 is the bare detection; consensus takes `looks` of them
     k: int = OnlineSslOptions.k  #: atlases in the support set, for the refinements that have one

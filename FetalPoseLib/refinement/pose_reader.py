@@ -1,19 +1,20 @@
 """Choosing among heatmap peaks jointly: the skeleton as a pictorial structure.
 
-A network marks every landmark for itself, and where it hesitates, between two hands or a wrist and the cord, the
-right place is often its second choice. A pictorial structure (Felzenszwalb and Huttenlocher, Int. J. Comput. Vis. 61,
-2005) weighs all choices at once: each candidate costs what its peak lacks in height, each segment what its length
-lacks in likelihood. What is a likely length, the pose library says: the log of each segment's share of the body's size
-is taken as normal. The size is unknown and the same for all segments, so it is chosen along with the candidates.
+A network computes each heatmap without regard to the others. Where two places are possible for a landmark, as with two
+hands, or a wrist and the cord, the right one is often the second peak. A pictorial structure (Felzenszwalb and
+Huttenlocher, Int. J. Comput. Vis. 61, 2005) compares all combinations of peaks. A candidate costs more the lower its
+peak is. A segment costs more the less likely its length is. The pose library gives the likelihood: the log of each
+segment's share of the body's size is taken as normal. The size is unknown and the same for all segments, so it is
+chosen together with the candidates.
 
-The two of a symmetric pair are chosen together, because they are not in one place. A skeleton of single landmarks and
-of pairs is a tree, too, on which the cheapest combination is found exactly, by dynamic programming (`choose`).
+The two landmarks of a symmetric pair are chosen together, because they cannot be in one place. A skeleton of single
+landmarks and of pairs is a tree, too, so the cheapest combination is found exactly, by dynamic programming (`choose`).
 
-Lengths alone tell neither left from right nor which elbow goes with which shoulder. So the library's atlases are
-registered to what was chosen, as in the paper's section 2.2, and the choice is made again with each candidate costing
-its distance from them, until nothing changes (`PoseReader`). A network that looks at the whole volume marks both hands
-in the maps of either: then the peaks of a pair are put together, and this is done for both assignments of the arms and
-of the legs. Atlases cannot be mirrored, so one of the four comes out cheapest.
+Lengths tell neither left from right nor which elbow belongs to which shoulder. So the library's atlases are registered
+to the chosen pose, as in the paper's section 2.2, and each candidate then costs its distance from them, too. Choosing
+and registering are repeated until nothing changes (`PoseReader`). A network that is shown the whole volume marks both
+hands in the maps of both. Then the peaks of a pair are put together, and all four assignments of the arms and of the
+legs are compared. Atlases cannot be mirrored, so the right assignment is the cheapest.
 """
 
 from __future__ import annotations
@@ -33,7 +34,6 @@ CANDIDATES = 6  # peaks per landmark
 LEAST_SHARE = 0.4  # of a map's highest peak, from which another is a candidate
 CANDIDATE_DISTANCE = 2.0  # voxels between them, and between the two of a pair
 SEPARATION = 4.0  # voxels from which another peak makes the choice less certain, as in `heatmap.decode`
-ATLASES = 10  # that guide the choice, K of Eq. 1
 ATLAS_SD = 4.0  # mm, by which an atlas errs at the least
 MOST_DISTANCE_COST = 12.0  # of a candidate's distance from the atlases
 ROUNDS = 3  # of registering and choosing
@@ -102,12 +102,12 @@ class _GuidedChoice:
         return exchanged[:1] if self.sided else exchanged
 
     def _guided(self, found: list[Candidates], pose: np.ndarray, apart: float) -> tuple[list[int], float] | None:
-        """Registering and choosing in turn, from a pose (16, 3); None where too little is seen to register."""
+        """Registering and choosing in turn, from a pose (16, 3); None where too few are visible to register."""
         chosen = None
         for _ in range(ROUNDS):
             if not self.library.can_register(pose):
                 return chosen
-            aligned, _ = self.library.support_set(pose, ATLASES, similarity=True)
+            aligned, _ = self.library.support_set(pose, similarity=True)
             mean, variance = aligned.mean(axis=0), aligned.var(axis=0).mean(axis=1) + ATLAS_SD**2
             distances = [((points - m) ** 2).sum(axis=1) for (points, _), m in zip(found, mean, strict=True)]
             extra = [np.minimum(d / (2 * v), MOST_DISTANCE_COST) for d, v in zip(distances, variance, strict=True)]

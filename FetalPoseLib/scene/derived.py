@@ -35,7 +35,7 @@ def update_derived(node) -> None:
 
 
 def show_skeleton(node):
-    """The pose's vtkMRMLModelNode, made if there is none: one tube a segment, in the segment's colour."""
+    """The pose's vtkMRMLModelNode, made if there is none: one tube per segment, in the segment's colour."""
     model = node.GetNodeReference(MODEL_ROLE)
     if model is None:
         model = node.GetScene().AddNewNodeByClass("vtkMRMLModelNode", f"{node.GetName()} skeleton")

@@ -1,7 +1,7 @@
 """The lengths in the views: a small text beside the middle of each segment, kept true like everything derived.
 
 A markups point list of its own holds them, because MRML labels points and not the lines between them. It is locked,
-hidden from lists and not saved: it can be made again from the pose at any time.
+not listed and not saved: it can be made again from the pose at any time.
 """
 
 import numpy as np
@@ -57,7 +57,7 @@ def update_labels(node, points: np.ndarray | None = None) -> None:
 def _style(display) -> None:
     display.SetGlyphType(slicer.vtkMRMLMarkupsDisplayNode.Vertex2D)
     display.SetUseGlyphScale(False)
-    display.SetGlyphSize(0.01)  # mm: the text is all that should be seen
+    display.SetGlyphSize(0.01)  # mm: only the text is to be shown
     display.SetPropertiesLabelVisibility(False)
     display.SetPointLabelsVisibility(True)
     display.SetTextScale(2.2)

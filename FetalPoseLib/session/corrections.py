@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from FetalPoseLib import scene
-from FetalPoseLib.body.plausibility import exchange_sides
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.session.history import put, snapshot
@@ -28,8 +27,9 @@ def swap_sides(pose, limb: str | None = None) -> None:
 
     A landmark whose control point, or whose partner's, is gone stays as it is.
     """
-    order = exchange_sides(None if limb is None else [limb])
-    landmarks = load_skeleton().landmarks
+    skeleton = load_skeleton()
+    order = skeleton.mirror if limb is None else skeleton.exchange([limb])
+    landmarks = skeleton.landmarks
     index = {name: pose.GetControlPointIndexByLabel(name) for name in landmarks}
     state = snapshot(pose)
     points = {name: state[pose.GetNthControlPointID(i)] for name, i in index.items() if i >= 0}
@@ -75,13 +75,13 @@ def corrections_of(pose, mirror: np.ndarray, *, translate: Callable[[str], str] 
     Raises
     ------
     FetalPoseError
-        The node is no pose with all its landmarks, or none of them was moved.
+        The node is no pose with all its landmarks, or a person changed none of them.
     """
     if pose is None or not scene.is_pose(pose) or not scene.is_whole(pose):
         raise FetalPoseError(translate("Choose a pose with all its landmarks first."))
     names = scene.moved_landmarks(pose)
     if not names:
-        raise FetalPoseError(translate("No landmark was moved yet. Drag the wrong ones to their places first."))
+        raise FetalPoseError(translate("No landmark was placed yet. Drag the wrong ones to their places first."))
     held = tuple(load_skeleton().index(name) for name in names)
     points = scene.points_of(pose) @ mirror[:3, :3].T + mirror[:3, 3]
     return Corrections(held, {i: points[i] for i in held if np.isfinite(points[i]).all()}, points)

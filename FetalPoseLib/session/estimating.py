@@ -179,7 +179,8 @@ class Estimating:
                 self.progressed.emit(event)
         elif isinstance(event, Done):
             result = event.estimate
-            if self._shown(run, event, result.points, result.confidence, result.provenance):
+            known = {"radius_mm": result.radius_mm, "length_interval_mm": result.length_interval_mm}
+            if self._shown(run, event, result.points, result.confidence, result.provenance, **known):
                 self._end_finished(tuple(result.warnings))
         elif isinstance(event, Failed):
             if event.details:
@@ -188,7 +189,7 @@ class Estimating:
         elif isinstance(event, Cancelled):
             self._end_cancelled()
 
-    def _shown(self, run: Run, event: Event, points: np.ndarray, confidence, provenance=None) -> bool:
+    def _shown(self, run: Run, event: Event, points: np.ndarray, confidence, provenance=None, **uncertainty) -> bool:
         """Put a step of the run into the pose node, which the first one makes.
 
         False if a person must be asked before, and the event waits; or if the run was ended by who was told.
@@ -202,7 +203,7 @@ class Estimating:
             run.pose = mrml.create_pose(self.scene, self.scene.GenerateUniqueName(f"{run.volume.GetName()} pose"))
             run.pose.SetNodeReferenceID(VOLUME_ROLE, run.volume.GetID())
         points = points @ run.to_world[:3, :3].T + run.to_world[:3, 3]
-        mrml.set_estimate(run.pose, points, confidence, provenance=provenance, held=run.held)
+        mrml.set_estimate(run.pose, points, confidence, provenance=provenance, held=run.held, **uncertainty)
         if not run.shown:
             run.shown = True
             self.show(run.pose)

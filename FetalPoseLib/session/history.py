@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import slicer
 
-from FetalPoseLib.scene.pose import ORIGINAL
+from FetalPoseLib.scene.pose import INTERVALS, ORIGINAL
 
 _Markups = slicer.vtkMRMLMarkupsNode
 
@@ -138,7 +138,7 @@ class History:
 
 def snapshot(node) -> dict:
     """All of a pose that a correction changes: of each point, by its ID, and what the estimator had said."""
-    state = {"": node.GetAttribute(ORIGINAL)}
+    state: dict[str, tuple] = {"": (node.GetAttribute(ORIGINAL), node.GetAttribute(INTERVALS))}
     for i in range(node.GetNumberOfControlPoints()):
         state[node.GetNthControlPointID(i)] = (
             tuple(node.GetNthControlPointPosition(i)),
@@ -151,7 +151,8 @@ def snapshot(node) -> dict:
 def restore(node, state: dict) -> None:
     """Bring a pose back to a snapshot; points that it does not hold stay."""
     modifying = node.StartModify()
-    node.SetAttribute(ORIGINAL, state[""])
+    for name, value in zip((ORIGINAL, INTERVALS), state[""], strict=True):
+        node.SetAttribute(name, value)
     for i in range(node.GetNumberOfControlPoints()):
         identifier = node.GetNthControlPointID(i)
         if identifier in state:

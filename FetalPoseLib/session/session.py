@@ -96,7 +96,9 @@ class PoseSession(Estimating):
         landmarks = load_skeleton().landmarks
         placed = [landmarks.index(name) for name in mrml.moved_landmarks(pose)]
         atlases = self._atlases.with_own(self.settings.user_library)
-        found = plausibility.doubts(mrml.points_of(pose), mrml.confidence_of(pose), atlases, placed=placed)
+        found = plausibility.doubts(
+            mrml.points_of(pose), mrml.confidence_of(pose), atlases, placed=placed, radius_mm=mrml.radius_of(pose)
+        )
         doubtful = {landmarks[i] for doubt in found for i in doubt.landmarks}
         for i in range(pose.GetNumberOfControlPoints()):
             certain = pose.GetNthControlPointLabel(i) not in doubtful
@@ -200,7 +202,7 @@ class PoseSession(Estimating):
     def export_table(self, pose, path: str | Path) -> None:
         """Write the lengths as ``.csv``; FetalPoseError if it cannot be written, and the former file is kept."""
         check_writable(path, ".csv")
-        rows = length_table(mrml.points_of(pose))
+        rows = length_table(mrml.points_of(pose), interval_mm=mrml.length_intervals_of(pose))
         with replacing(path) as temporary:
             write_csv(temporary, rows)
 

@@ -67,18 +67,22 @@ class Biometry:
 
     @property
     def thigh(self) -> float:
+        """Hip to knee joint, mm."""
         return self.femur + 2 * self.epiphysis
 
     @property
     def shank(self) -> float:
+        """Knee to ankle joint, mm."""
         return self.tibia + 2 * self.epiphysis
 
     @property
     def upper_arm(self) -> float:
+        """Shoulder to elbow joint, mm."""
         return self.humerus + 2 * self.epiphysis
 
     @property
     def forearm(self) -> float:
+        """Elbow to wrist joint, mm."""
         return self.ulna + 2 * self.epiphysis
 
     @property

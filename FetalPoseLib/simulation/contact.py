@@ -40,6 +40,7 @@ class Touch:
 
     @classmethod
     def random(cls, rng: np.random.Generator, place: str) -> Touch:
+        """A contact of the body part ``place``, drawn."""
         return cls(place, tuple(rng.normal(0, 0.3, 3).tolist()), rng.uniform(0.08, 0.7), rng.uniform(0.6, 2.0))
 
 
@@ -77,6 +78,7 @@ class Wall:
     radius: float
 
     def distance(self, points: torch.Tensor) -> torch.Tensor:
+        """Signed distance in mm of points (..., 3); negative on the side of the fluid."""
         offset = points - torch.as_tensor(self.point, dtype=torch.float32, device=points.device)
         along = offset @ torch.as_tensor(self.normal, dtype=torch.float32, device=points.device)
         across = offset.square().sum(dim=-1) - along.square()

@@ -31,6 +31,7 @@ class Contents:
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> Contents:
+        """What a subject has besides the fetus, drawn."""
         return cls(
             amnion=float(rng.choice([0.0, rng.uniform(0.6, 0.98)], p=[0.4, 0.6])),
             cord_loops=int(rng.choice([0, 1, 2, 3], p=[0.5, 0.25, 0.15, 0.1])),
@@ -83,5 +84,6 @@ def loops(contents: Contents, body: Body, rng: np.random.Generator) -> list[np.n
 
 
 def paint_loops(canvas: Canvas, found: list[np.ndarray], crl: float, tissues) -> None:
+    """Paint loops of the cord along the paths (count, 3) mm of `loops`."""
     for path in found:
         paint_cord(canvas, path, 0.028 * crl, tissues)

@@ -8,7 +8,7 @@ Version 1 (``train``, ``validation``, ``test``, ``shifted``, ``fresh``) floats f
 of a transabdominal probe; shifted are a transvaginal probe, gain and dynamic range outside the training range, and
 bodies two standard deviations off in size.
 
-Version 2 (the same names with a 2) has what real volumes were seen to have, drawn as a `Scenario`: contact, haze, tight
+Version 2 (the same names with a 2) has what real volumes show, drawn as a `Scenario`: contact, haze, tight
 fields that cut limbs, three probe families. ``shifted2`` are gain and dynamic range outside the training range, bodies
 two standard deviations off in size, and a build and tissues beyond physics. ``left-out2`` are without end, to validate
 on factors that a training left out. ``absent2`` and ``fresh-absent2`` hold no fetus of the first trimester. Each split
@@ -110,6 +110,7 @@ class Subject:
 
     @property
     def biometry(self) -> Biometry:
+        """The body's measures."""
         return self.body.biometry
 
     @property
@@ -224,7 +225,7 @@ def _draw_version_2(split: str, index: int) -> Subject:
     if found.shifted:
         beyond = Settings.shifted(rng)
         settings = replace(settings, dynamic_range=beyond.dynamic_range, gain=beyond.gain)
-    twin = _draw_twin(scenario, body, sac, probe, rng) if scenario.contents.twin and not found.absent else None
+    twin = _draw_twin(body, probe, rng) if scenario.contents.twin and not found.absent else None
     shrink = 1.0
     if scenario.kind in ("late head", "head alone"):
         body = late_body(body, rng)
@@ -252,7 +253,7 @@ def _orientation(rng: np.random.Generator, presentation: str) -> tuple[np.ndarra
     return Rotation.from_rotvec(angle * axis / np.linalg.norm(axis)).as_matrix() @ STANDARD_FRAME, np.eye(3)
 
 
-def _draw_twin(scenario: Scenario, body: Body, sac: Ellipsoid, probe: Probe, rng: np.random.Generator) -> Body | None:
+def _draw_twin(body: Body, probe: Probe, rng: np.random.Generator) -> Body | None:
     """A second fetus beside the first, of which less than half lies in the field; None where there is no place."""
     reach = 0.6 * body.biometry.crl
     for _ in range(12):

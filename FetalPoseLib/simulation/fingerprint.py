@@ -1,4 +1,4 @@
-"""Sim-152 frozen: what every volume of the benchmark must measure, so that a change of the simulator cannot go unseen.
+"""Sim-152 frozen: what every volume of the benchmark must measure, so that every change of the simulator is noticed.
 
 A fingerprint holds a volume's shape, grey-level statistics and landmarks at 1.25 mm. Voxels may differ between machines
 in the last bits of a float, and then in a grey level here and there; the tolerances let that pass and nothing more.
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from FetalPoseLib.body.estimate import rows_of_points
 from FetalPoseLib.resources import resource_path
 from FetalPoseLib.simulation.datasets import SPLITS, Case, simulate
 
@@ -37,7 +38,7 @@ def fingerprint(case: Case) -> dict:
         "std": round(float(sector.std()), 3),
         "percentiles": np.percentile(sector, PERCENTILES).round(1).tolist(),
         "octants": np.round(octants, 3).tolist(),
-        "landmarks": [None if np.isnan(p).any() else p.round(3).tolist() for p in case.landmarks],
+        "landmarks": rows_of_points(case.landmarks.round(3)),
     }
 
 
@@ -60,7 +61,7 @@ def differences(expected: dict, found: dict) -> list[str]:
 
 
 def load_fingerprints() -> dict[str, list[dict]]:
-    """The committed fingerprints by split, one a subject."""
+    """The committed fingerprints by split, one per subject."""
     return json.loads(resource_path("sim152.json").read_text(encoding="utf-8"))
 
 

@@ -10,9 +10,10 @@ import torch
 from scipy.special import ndtri
 
 from FetalPoseLib.simulation.absent import paint_phantom
-from FetalPoseLib.simulation.anatomy import head_shapes, paint_fetus, paint_head_alone, skin_shapes
+from FetalPoseLib.simulation.anatomy import head_shapes, skin_shapes
 from FetalPoseLib.simulation.contents import loops, paint_loops
 from FetalPoseLib.simulation.cord import paint_cord
+from FetalPoseLib.simulation.fetus import paint_fetus, paint_head_alone
 from FetalPoseLib.simulation.implicit import Canvas, Ellipsoid
 from FetalPoseLib.simulation.kinematics import Body
 from FetalPoseLib.simulation.probe import Probe

@@ -98,7 +98,7 @@ class Probe:
 
     @classmethod
     def transvaginal(cls, rng: np.random.Generator, pose: np.ndarray | None = None) -> "Probe":
-        """A transvaginal volume probe (5-9 MHz, tight curvature, wide sector). Only the shifted test sees it."""
+        """A transvaginal volume probe (5-9 MHz, tight curvature, wide sector). Only the shifted subjects have it."""
         return cls(
             curvature=rng.uniform(10, 12),
             pivot=rng.uniform(9, 12),
@@ -124,6 +124,7 @@ class Probe:
 
     @property
     def wavelength(self) -> float:
+        """Of the centre frequency, mm."""
         return SOUND_SPEED / self.frequency
 
     def axial_width(self) -> float:
@@ -153,17 +154,21 @@ class Probe:
 
     @property
     def mid_depth(self) -> float:
+        """Middle of the depths that are stored, mm."""
         return (self.start_depth + self.depth) / 2
 
     def depths(self) -> torch.Tensor:
+        """Depths of the samples (R,) mm."""
         count = int((self.depth - self.start_depth) / self.axial_sampling) + 1
         return self.start_depth + self.axial_sampling * torch.arange(count, dtype=torch.float32)
 
     def thetas(self) -> torch.Tensor:
+        """Angles of the lines (L,) in radians, about one per beam width."""
         width = self.lateral_width(np.float64(self.mid_depth)) / (self.curvature + self.mid_depth)
         return self._angles(self.lateral_view, width)
 
     def phis(self) -> torch.Tensor:
+        """Angles of the frames (E,) in radians, about one per beam width."""
         width = self.elevational_width(np.float64(self.mid_depth)) / (self.pivot + self.mid_depth)
         return self._angles(self.sweep, width)
 

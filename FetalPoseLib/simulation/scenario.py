@@ -95,6 +95,7 @@ class Scenario:
 
     @property
     def factors(self) -> Factors:
+        """The factors that a training may leave out, as words."""
         build = "usual" if abs(np.log(self.build.belly)) <= 0.05 and abs(np.log(self.build.face)) <= 0.05 else "random"
         return Factors(
             self.kind, self.view.family, self.contact.name, build, self.haze, self.view.cut, self.posture.spine

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ from itertools import count as count_from
 from pathlib import Path
 
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.files import TEMPORARY_PREFIX
+from FetalPoseLib.files import remove_unfinished
 from FetalPoseLib.training.pool import simulate_into
 
 Subjects = Sequence[tuple[str, int]]  # (split, index)
@@ -52,8 +51,7 @@ class Simulation:
             process.terminate()
         for process in self._processes:
             process.join()
-        for part in self.folder.glob(f"{TEMPORARY_PREFIX}*"):  # what a process was writing when it was ended
-            shutil.rmtree(part, ignore_errors=True)
+        remove_unfinished(self.folder)  # what a process was writing when it was ended
 
     def done(self) -> int:
         """How many of the subjects have their case."""

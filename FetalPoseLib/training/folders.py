@@ -89,7 +89,7 @@ def find_pairs(folder: str | Path) -> list[Pair]:
 
 
 def read_pair(pair: Pair) -> tuple[Volume, np.ndarray]:
-    """A volume and its landmarks (16, 3) RAS mm; NaN where one is unset, which says "not seen", or outside the volume.
+    """A volume and its landmarks (16, 3) RAS mm; NaN where one is not visible or outside the volume.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def read_pair(pair: Pair) -> tuple[Volume, np.ndarray]:
     scene.Clear(0)
     placed = np.isfinite(points).all(axis=1)
     if not placed.any():
-        raise FetalPoseError(f"No landmark of {pair.markups} is placed. Place those seen, or take the pair out.")
+        raise FetalPoseError(f"No landmark of {pair.markups} is placed. Place the visible ones, or take it out.")
     voxels = volume.grid.to_voxel(points)
     with np.errstate(invalid="ignore"):
         inside = ((voxels >= -0.5) & (voxels <= np.array(volume.grid.shape) - 0.5)).all(axis=1)
@@ -130,7 +130,7 @@ def convert(
 
     Parameters
     ----------
-    frame : whether head, neck, spine, sacrum, shoulders and hips must be seen, as fetal-frame needs them.
+    frame : whether head, neck, spine, sacrum, shoulders and hips must be visible, as fetal-frame needs them.
 
     Returns
     -------
@@ -139,7 +139,7 @@ def convert(
     Raises
     ------
     FetalPoseError
-        See `find_pairs` and `read_pair`; or ``frame`` and a landmark of the trunk is unset.
+        See `find_pairs` and `read_pair`; or ``frame`` and a landmark of the trunk is not visible.
     """
     pairs, pool = find_pairs(folder), Path(pool)
     pool.mkdir(parents=True, exist_ok=True)
@@ -164,7 +164,7 @@ def _key(pair: Pair, spacing: float) -> str:
         raise FetalPoseError(f"Cannot read {error.filename}: {error.strerror}. Check your rights.") from error
 
 
-def unseen(landmarks: np.ndarray) -> dict[str, int]:
+def count_not_visible(landmarks: np.ndarray) -> dict[str, int]:
     """How often each landmark is NaN in poses (N, 16, 3); only those that ever are."""
     counts = np.isnan(landmarks).any(axis=2).sum(axis=0)
     return {name: int(n) for name, n in zip(load_skeleton().landmarks, counts, strict=True) if n}
@@ -174,7 +174,7 @@ def _check_frame(landmarks: np.ndarray, pair: Pair) -> None:
     try:
         FetalFrame.from_landmarks(landmarks)
         if np.isnan(landmarks[load_skeleton().index("head")]).any():
-            raise FetalPoseError("The head is not seen. Place it.")
+            raise FetalPoseError("The head is not visible. Place it.")
     except FetalPoseError as error:
         raise FetalPoseError(f"{pair.markups}: {error} Without it, the pair cannot train fetal-frame.") from error
 

@@ -37,7 +37,7 @@ def bundled_library() -> PoseLibrary:
 
 
 def library_of(poses: Sequence[np.ndarray], names: Sequence[str], source: str) -> PoseLibrary:
-    """A library of annotated poses (16, 3) RAS mm; those with an unseen landmark are left out.
+    """A library of annotated poses (16, 3) RAS mm; those with a landmark that is not visible are left out.
 
     Raises
     ------
@@ -48,13 +48,14 @@ def library_of(poses: Sequence[np.ndarray], names: Sequence[str], source: str) -
     if not complete:
         raise FetalPoseError(
             f"None of the {len(poses)} poses of {source} has all its landmarks, and an atlas needs them. "
-            "Place every landmark in at least one volume, better in all where it can be seen."
+            "Place every landmark in at least one volume, better in all where it is visible."
         )
     atlases, kept = zip(*complete, strict=True)
     return PoseLibrary(atlases, kept, {"source": source, "frame": "each fetus's own, in mm"})
 
 
 def main() -> None:
+    """Write the bundled library."""
     from FetalPoseLib.resources import resource_path
 
     path = resource_path("models").parent / "pose_library.npz"

@@ -1,7 +1,7 @@
 """A folder of training cases on one isotropic grid, simulated ahead of the network or converted from annotated volumes.
 
 Simulating a volume costs more than a training step, so simulation runs in processes of its own that fill the folder
-while training draws from what is there; every case is seen in several disturbed frames. A case is a compressed
+while training draws from what is there; every case is shown in several disturbed frames. A case is a compressed
 ``.npz``: ``volume`` uint8 (nz, ny, nx), ``affine`` (4, 4) voxel to RAS mm, ``landmarks`` (16, 3) RAS mm with NaN
 where not visible, and ``body`` (16, 3), which also has those outside the field, where that is known.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.files import TEMPORARY_PREFIX, replacing
+from FetalPoseLib.files import replacing
 from FetalPoseLib.npz import read_npz
 from FetalPoseLib.volume.grid import Grid, Volume, canonical_grid
 from FetalPoseLib.volume.intensity import picture_of
@@ -54,8 +54,8 @@ def save_case(folder: Path, case: PoolCase, *, source: str = "") -> None:
     """Write a case so that a reader never sees half of it; ``source`` is a key of what it was made from."""
     path = Path(folder) / f"{case.name}.npz"
     arrays = {"volume": case.volume, "affine": case.grid.affine, "landmarks": case.landmarks, "body": case.whole}
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, **arrays, source=np.array(source))
+    with replacing(path) as temporary:
+        np.savez_compressed(temporary, **arrays, source=np.array(source))
 
 
 def load_case(path: Path) -> PoolCase:
@@ -92,7 +92,7 @@ class Pool:
     def refresh(self) -> int:
         """Read new cases; returns how many there are in all."""
         for path in sorted(self.folder.glob("*.npz")):
-            if path.name not in self._known and not path.name.startswith(TEMPORARY_PREFIX):
+            if path.name not in self._known:
                 self._known.add(path.name)
                 self.cases.append(load_case(path))
         return len(self.cases)

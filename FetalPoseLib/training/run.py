@@ -5,48 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import check_writable, locked
+from FetalPoseLib.network.device import device_named
+from FetalPoseLib.training.cases import convert_own, factors_of, validation_cases, wait, write_library
 from FetalPoseLib.training.models import MODELS, Model, Pass
+from FetalPoseLib.training.options import TrainingOptions, check
 
 EPOCH = 800  # steps: Sim-152's 100 training subjects in 8 views, section 3
 FIRST_CASES = 16  # simulated before the first step; fewer would be learnt by heart
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingOptions:
-    """What to train, on what, and how; None is the model's own."""
-
-    model: str  #: a key of `MODELS`
-    output: Path  #: where the trained model goes, .safetensors
-    data: Path | None = None  #: folder of one's own volumes; None: simulated ones
-    validation: Path | None = None  #: folder of one's own volumes to measure the error on
-    folder: Path | None = None  #: what the training keeps; None: runs/MODEL
-    only: str | None = None  #: train one of fetal-frame's networks only: "locate", "orient" or "detect"
-    steps: int | None = None  #: for each network
-    start: str | None = None  #: a bundled model or a file whose weights to start from
-    without: Sequence[str] = ()  #: FACTOR=VALUE of simulated fetuses to leave out and to validate on
-    presentation: str = "any"  #: how simulated fetuses lie: "any" or "standard"
-    recipe: str | None = None  #: "paper", "shipped", "continued" or "compared"
-    method: str | None = None  #: "land", "rnn", "gan" or "pair", of the paper's tables
-    checkpointing: str | None = None  #: of gradients: "on" or "off"
-    width: int | None = None  #: channels of the first level
-    input_stride: int | None = None  #: 2 halves the resolution inside
-    seed: int = 1  #: of weights and augmentation
-    cases: int | None = None  #: fetuses to simulate; None: 1000, or none with data
-    workers: int | None = None  #: processes that simulate; None: half of the cores
-    resume: str = "automatic"  #: "automatic" goes on with a training in the folder, "never" refuses to
-    export: bool = False  #: write the model from what has been trained, and train no further
-    curves: Path | None = None  #: picture of loss and error over the steps
-    precision: str = "float16"  #: of the weights in the file: "float16", "int8" or "int4"
-    library: Path | None = None  #: with data: also write the poses as a library for refinement
-    validate_every: int = 500  #: steps between validations
-    device: str = "auto"  #: "auto", "cpu" or "cuda"
 
 
 def train(options: TrainingOptions) -> None:
@@ -60,7 +30,7 @@ def train(options: TrainingOptions) -> None:
         after Ctrl-C, once the step in hand is done.
     """
     check_writable(options.output, ".safetensors")
-    _check(options)
+    check(options)
     from FetalPoseLib.training.curves import draw_curves
     from FetalPoseLib.training.export import export_model
 
@@ -87,23 +57,6 @@ def train(options: TrainingOptions) -> None:
     print(f"wrote {options.output} ({options.output.stat().st_size / 2**20:.1f} MiB), SHA-256 {metadata['sha256']}")
 
 
-def _check(options: TrainingOptions) -> None:
-    if options.method and options.model == "fetal-frame":
-        raise FetalPoseError(f"--method {options.method} is a variant of the paper's models. Choose --model r4 or gcp.")
-    if options.only and options.model != "fetal-frame":
-        raise FetalPoseError(
-            f"--pass {options.only} is a part of fetal-frame; {options.model} has one network. Drop it."
-        )
-    if options.curves:
-        check_writable(options.curves, ".png")
-    if options.library:
-        if not options.data:
-            raise FetalPoseError("--library takes the poses from --data. Give that folder, too.")
-        check_writable(options.library, ".npz")
-    if options.cases is not None and options.cases < (0 if options.data else 1):
-        raise FetalPoseError(f"--cases {options.cases} leaves nothing to train on. Give 1 or more, or --data.")
-
-
 def _train(options: TrainingOptions, model: Model, folder: Path) -> None:
     import torch
 
@@ -111,20 +64,20 @@ def _train(options: TrainingOptions, model: Model, folder: Path) -> None:
     from FetalPoseLib.training.background import Simulation, training_subjects
 
     keep_freed_memory()
-    device = _device(options.device)
+    device = device_named(options.device)
     passes = [p for p in model.passes if options.only in (None, p.task)]
     _check_resume(options, [folder / (options.method or p.task) for p in passes])
     cases = (0 if options.data else 1000) if options.cases is None else options.cases
     workers = options.workers or max(1, _cores() // 2)
     simulation_options = {"spacing": model.spacing, "workers": workers, "device": device}
     if options.data:
-        own = _convert(options.data, folder / "pool", model)
+        own = convert_own(options.data, folder / "pool", model)
         if options.library:
-            _write_library(options, own)
-    validation = _validation(options, folder / "validation", model, simulation_options)
-    subjects = training_subjects(cases, presentation=options.presentation, without=_factors(options.without))
+            write_library(options, own)
+    validation = validation_cases(options, folder / "validation", model, simulation_options)
+    subjects = training_subjects(cases, presentation=options.presentation, without=factors_of(options.without))
     with Simulation(folder / "pool", subjects, **simulation_options) as simulation:
-        _wait(simulation, min(FIRST_CASES, cases))
+        wait(simulation, min(FIRST_CASES, cases))
         if device == "cpu" and "OMP_NUM_THREADS" not in os.environ:  # a core for each simulating process
             torch.set_num_threads(max(1, _cores() - (workers if cases else 0)))
         for p in passes:
@@ -202,83 +155,6 @@ def _recipe(options: TrainingOptions, model: Model, which: Pass, device: str):
     return replace(recipe, steps=options.steps or steps, seed=options.seed, bfloat16=bfloat16)
 
 
-def _validation(options: TrainingOptions, folder: Path, model: Model, simulation_options: dict) -> list:
-    """The cases to measure the error on: the user's, or the validation subjects of Sim-152."""
-    from FetalPoseLib.training.background import Simulation, validation_subjects
-    from FetalPoseLib.training.pool import Pool, load_case
-
-    if options.validation:
-        return [load_case(path) for path in _convert(options.validation, folder, model)]
-    if options.data:
-        print("There is no --validation: the error is not measured, and the last weights are kept.", file=sys.stderr)
-        return []
-    subjects = validation_subjects(presentation=options.presentation, factors=_factors(options.without))
-    with Simulation(folder, subjects, **simulation_options) as simulation:
-        _wait(simulation, len(subjects))
-    pool = Pool(folder)
-    pool.refresh()
-    return pool.cases
-
-
-def _convert(source: Path, pool: Path, model: Model) -> list[Path]:
-    """The user's volumes as cases in ``pool``, with a bar; says which landmarks are unset."""
-    import numpy as np
-    from tqdm import tqdm
-
-    from FetalPoseLib.training.folders import convert, unseen
-    from FetalPoseLib.training.pool import load_case
-
-    with tqdm(desc=f"reading {source}", unit="volume", file=sys.stderr) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        frame = any(p.task == "detect" for p in model.passes)
-        cases = convert(source, pool, spacing=model.spacing, frame=frame, progress=show)
-    unset = unseen(np.array([load_case(path).landmarks for path in cases]))
-    if unset:
-        listed = ", ".join(f"{name} {count}" for name, count in unset.items())
-        print(f"{source}: not seen in some of the {len(cases)} volumes: {listed}", file=sys.stderr)
-    return cases
-
-
-def _write_library(options: TrainingOptions, cases: list[Path]) -> None:
-    from FetalPoseLib.files import replacing
-    from FetalPoseLib.training.library import library_of
-    from FetalPoseLib.training.pool import load_case
-
-    library = library_of(
-        [load_case(path).landmarks for path in cases], [path.stem for path in cases], str(options.data)
-    )
-    with replacing(options.library) as temporary:
-        library.save(temporary)
-    print(f"wrote {options.library}: {len(library)} of {len(cases)} poses are complete")
-
-
-def _wait(simulation, count: int) -> None:
-    from tqdm import tqdm
-
-    if not count:
-        return
-    with tqdm(total=count, desc=f"simulating {simulation.folder.name}", unit="case", file=sys.stderr) as bar:
-        simulation.wait_for(count, lambda done: bar.update(min(done, count) - bar.n))
-
-
-def _factors(texts: list[str]) -> dict[str, str]:
-    """Factors by name, from FACTOR=VALUE."""
-    from dataclasses import fields
-
-    from FetalPoseLib.simulation.scenario import Factors
-
-    names = [field.name for field in fields(Factors)]
-    pairs = dict(text.partition("=")[::2] for text in texts)
-    for name, value in pairs.items():
-        if name not in names or not value:
-            raise FetalPoseError(f"--without {name}={value} names no factor. Give one of {', '.join(names)}.")
-    return pairs
-
-
 def _check_resume(options: TrainingOptions, folders: list[Path]) -> None:
     found = [folder for folder in folders if (folder / "state.pt").exists()]
     if found and options.resume == "never":
@@ -290,14 +166,6 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FetalPoseError(f"Cannot make the folder {folder}: {error.strerror}. Choose another --folder.") from error
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name == "cuda" and not torch.cuda.is_available():
-        raise FetalPoseError("CUDA was asked for, but PyTorch finds no GPU that it can use. Choose auto or cpu.")
-    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def _cores() -> int:

@@ -27,7 +27,7 @@ from FetalPoseLib.volume.resampling import resample, sample
 
 @dataclass(frozen=True)
 class Sample:
-    """``image`` (nz, ny, nx) on ``grid`` and the world points (C, 3) mm to be found, NaN where unseen."""
+    """``image`` (nz, ny, nx) on ``grid`` and the world points (C, 3) mm to be found, NaN where not visible."""
 
     image: torch.Tensor
     grid: Grid

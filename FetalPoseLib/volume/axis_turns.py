@@ -24,6 +24,7 @@ class AxisTurn:
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> AxisTurn:
+        """One of the 48, each with the same probability."""
         x, y, z = list(permutations(range(3)))[rng.integers(6)]
         flip_x, flip_y, flip_z = (bool(flip) for flip in rng.random(3) < 0.5)
         return cls((x, y, z), (flip_x, flip_y, flip_z))

@@ -92,6 +92,13 @@ def _points_read(value: list) -> np.ndarray:
     return points
 
 
+def _pairs_read(value: list) -> np.ndarray:
+    pairs = np.array([[np.nan] * 2 if pair is None else pair for pair in value], dtype=np.float64)
+    if pairs.shape[1:] != (2,):
+        raise ValueError(f"intervals have the shape {pairs.shape}, not (N, 2)")
+    return pairs
+
+
 def _matrix_read(value: list) -> np.ndarray:
     matrix = np.array(value, dtype=np.float64)
     if matrix.shape != (4, 4):
@@ -119,6 +126,8 @@ ARRAYS: dict[str, ArrayCodec] = {
     "unrefined": _POINTS,
     "start": _POINTS,
     "confidence": _optional(_numbers, _numbers_read),
+    "radius_mm": _optional(_numbers, _numbers_read),
+    "length_interval_mm": _optional(rows_of_points, _pairs_read),
     "ijk_to_ras": ArrayCodec(lambda matrix: np.asarray(matrix, dtype=np.float64).tolist(), _matrix_read),
     "placed": ArrayCodec(_placed, _placed_read),
 }
