@@ -11,6 +11,7 @@ import pytest
 from FetalPoseLib import scene as mrml
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.scene.pose import INTERVALS
 
 NAMES = load_skeleton().landmarks
 POINTS = np.arange(48.0).reshape(16, 3)  # RAS mm
@@ -119,16 +120,19 @@ def test_the_older_format_is_read(scene, tmp_path, system, sign):
     "original", ["x", "null", "[[1,2,3]]", json.dumps([["a"] * 3] * 16), json.dumps([[10**400, 1, 1]] * 16), "[" * 9999]
 )
 def test_a_damaged_provenance_costs_nothing_but_itself(scene, tmp_path, original):
-    stored = json.dumps({"FetalPose.Skeleton": "FetusMap-16", "FetalPose.Original": original})
+    stored = json.dumps({"FetalPose.Skeleton": "FetusMap-16", "FetalPose.Original": original, INTERVALS: original})
     node = mrml.load_pose(scene, write(tmp_path / "a.mrk.json", provenance(stored)))
     np.testing.assert_allclose(mrml.points_of(node), POINTS)
     assert mrml.moved_landmarks(node) == ()
+    assert np.isnan(mrml.length_intervals_of(node)).all()
 
 
 def test_what_others_write_beside_a_point_is_no_confidence(scene, tmp_path):
-    texts = ["confidence 1.2.3", "confidence 7", "confidence ٣", "confidence 0.25"]
+    texts = ["confidence 1.2.3", "confidence 7, within 1.2.3 mm", "confidence ٣", "confidence 0.25, within 1.5 mm"]
     described = changed(lambda m: [p.update(description=t) for p, t in zip(m["controlPoints"], texts, strict=False)])
-    confidence = mrml.confidence_of(mrml.load_pose(scene, write(tmp_path / "a.mrk.json", described)))
+    node = mrml.load_pose(scene, write(tmp_path / "a.mrk.json", described))
+    confidence, radius = mrml.confidence_of(node), mrml.radius_of(node)
+    assert np.isnan(radius[:3]).all() and radius[3] == 1.5
     assert np.isnan(confidence[:3]).all() and confidence[3] == 0.25
 
 

@@ -12,7 +12,7 @@ import torch
 
 from FetalPoseLib import scene as mrml
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.files import locked
+from FetalPoseLib.files import TEMPORARY_PREFIX, locked
 from FetalPoseLib.network.unet import LandmarkNet
 from FetalPoseLib.training.curves import draw_curves
 from FetalPoseLib.training.detector import Recipe, Trainer
@@ -118,7 +118,8 @@ def test_a_damaged_case_is_one_clear_message(tmp_path, kind):
 
 
 def test_a_case_that_is_being_written_is_not_drawn_from(tmp_path):
-    (tmp_path / ".fetalpose-x1y2.npz").write_bytes(b"half")
+    (tmp_path / f"{TEMPORARY_PREFIX}x1y2").mkdir()
+    (tmp_path / f"{TEMPORARY_PREFIX}x1y2" / "case.npz").write_bytes(b"half")
     assert Pool(tmp_path).refresh() == 0
 
 

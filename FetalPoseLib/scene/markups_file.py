@@ -28,7 +28,9 @@ MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "um": 1e-3}
 SYSTEMS = {"LPS": "LPS", "RAS": "RAS", "1": "LPS", "0": "RAS"}  # the numbers are those of .fcsv
 STATUSES = {"defined": "defined", "missing": "missing", "undefined": "undefined", "preview": "undefined"}
 FCSV_STATUSES = {"0": "undefined", "1": "preview", "2": "defined", "3": "missing"}
-DESCRIPTION = re.compile(r"confidence [01](\.\d{1,6})?|not seen")  # what FetalPose writes beside a point
+DESCRIPTION = re.compile(  # what FetalPose writes beside a point
+    r"confidence [01](\.\d{1,6})?(, within \d{1,4}(\.\d{1,6})? mm)?|not seen", re.ASCII
+)
 LIST_TYPES = ("Fiducial", "PointList")
 PROVENANCE = "provenance"  # name of the measurement that carries the node's attributes
 PREFIX = "FetalPose."  # of these attributes

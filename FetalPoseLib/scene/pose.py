@@ -162,7 +162,7 @@ def radius_of(node) -> np.ndarray:
     """
     radius, moved = np.full(len(load_skeleton()), np.nan), moved_landmarks(node)
     for row, i in _indices(node).items():
-        found = re.search(r"within ([\d.]+) mm", node.GetNthControlPointDescription(i))
+        found = re.search(r"within ([0-9]{1,4}(?:\.[0-9]+)?) mm", node.GetNthControlPointDescription(i))
         if found and load_skeleton().landmarks[row] not in moved:
             radius[row] = float(found[1])
     return radius
@@ -174,13 +174,18 @@ def length_intervals_of(node) -> np.ndarray:
     NaN where none is given, where an end is not visible, and where a person moved an end.
     """
     skeleton = load_skeleton()
-    intervals, stored = np.full((len(skeleton.segments), 2), np.nan), node.GetAttribute(INTERVALS)
-    if not stored:
+    intervals, unknown = np.full((len(skeleton.segments), 2), np.nan), [np.nan, np.nan]
+    try:
+        rows = json.loads(node.GetAttribute(INTERVALS) or "[]")
+        stored = np.array([unknown if row is None else row for row in rows], dtype=np.float64)
+    except (ValueError, TypeError, OverflowError, RecursionError):  # edited by hand: the points are still good
+        return intervals
+    if stored.shape != intervals.shape:
         return intervals
     moved = {skeleton.index(name) for name in moved_landmarks(node)}
-    for i, (segment, row) in enumerate(zip(skeleton.segments, json.loads(stored), strict=True)):
-        if row is not None and not {segment.start, segment.end} & moved:
-            intervals[i] = row
+    for i, segment in enumerate(skeleton.segments):
+        if not {segment.start, segment.end} & moved:
+            intervals[i] = stored[i]
     return intervals
 
 

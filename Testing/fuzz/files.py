@@ -101,6 +101,8 @@ def read_pose(path: Path) -> str | None:
     points, confidence = mrml.points_of(node), mrml.confidence_of(node)
     mrml.update_derived(node)
     mrml.moved_landmarks(node)
+    mrml.radius_of(node)
+    mrml.length_intervals_of(node)
     mrml.save_pose(node, path.with_name("again.mrk.json"))
     again = mrml.points_of(mrml.load_pose(scene, path.with_name("again.mrk.json")))
     if not mrml.is_whole(node) or np.nanmax(np.abs(points), initial=0) > 1e5 or np.isinf(points).any():
