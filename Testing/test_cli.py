@@ -108,9 +108,9 @@ def test_simulated_landmarks_lie_in_their_volume(tmp_path, scene):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "either --seed"),
-        (["--seed", 1, "--split", "test", "--subject", 0], "either --seed"),
-        (["--split", "test"], "either --seed"),
+        ([], "either a seed"),
+        (["--seed", 1, "--split", "test", "--subject", 0], "either a seed"),
+        (["--split", "test"], "either a seed"),
         (["--split", "test", "--subject", 52], "52"),
         (["--seed", 1, "--spacing", 0], "spacing of 0 mm"),
         (["--seed", -1], "'-1' is not a count"),
@@ -129,7 +129,7 @@ def test_simulate_refuses_what_there_is_not(tmp_path, capsys, options, message):
 def test_demo_compares_with_the_truth(network, tmp_path, capsys, monkeypatch):
     network.answers(POINTS + [0, 2, 0])
     sample = {"sample.nrrd": saved(tmp_path, picture()), "sample.mrk.json": write_pose(tmp_path / "truth.mrk.json")}
-    monkeypatch.setattr("FetalPoseLib.cli.demo.resource_path", lambda _folder, name: sample[name])
+    monkeypatch.setattr("FetalPoseLib.session.sample.resource_path", lambda _folder, name: sample[name])
     folder = tmp_path / "build" / "demo"
     assert fetalpose("demo", "--output", folder) == 0
     assert sorted(path.name for path in folder.iterdir()) == ["lengths.csv", "pose.mrk.json", "pose.png"]
