@@ -68,7 +68,7 @@ def test_records_of_another_model_are_not_mixed(truth, tmp_path):
     accuracy.measure(FakeEstimator(truth), "validation", range(1), tmp_path, model="fake")
     other = FakeEstimator(truth)
     other.metadata = {"sha256": "cd" * 32}
-    with pytest.raises(FetalPoseError, match="model_sha256 abab.*not cdcd.*--fresh"):
+    with pytest.raises(FetalPoseError, match="model_sha256 abab.*not cdcd.*afresh"):
         accuracy.measure(other, "validation", range(1), tmp_path, model="fake")
     accuracy.measure(other, "validation", range(1), tmp_path, model="fake", fresh=True)
     assert other.calls == 1

@@ -46,7 +46,7 @@ class Records:
             if self.header.get(key) != header.get(key):
                 raise FetalPoseError(
                     f"{self.path} was measured with {key} {self.header.get(key)}, not {header.get(key)}. "
-                    "Add --fresh to measure again, or choose another --output."
+                    "Measure afresh, or choose another output folder."
                 )
 
 

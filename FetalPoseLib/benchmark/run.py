@@ -173,5 +173,5 @@ def _subjects(options: BenchmarkOptions, split: str) -> range:
         return range(options.first, options.first + (options.subjects or ENDLESS_SUBJECTS))
     end = min(options.first + (options.subjects or FROZEN[split]), FROZEN[split])
     if options.first >= end:
-        raise FetalPoseError(f"The split {split} has {FROZEN[split]} subjects. Choose a smaller --first.")
+        raise FetalPoseError(f"The split {split} has {FROZEN[split]} subjects. Choose a smaller first index.")
     return range(options.first, end)

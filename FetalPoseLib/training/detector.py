@@ -1,14 +1,13 @@
 """The training loop of every landmark network: L2 regression of heatmaps, resumable to the step.
 
-The paper's recipe (section 3) is the default of the options: Adam with beta1 0.5, learning rate 1e-3, batch size 1,
-plain L2. `SHIPPED` names what was found better at the same cost; the command's help says how each was measured.
+How it learns is a `recipes.Recipe`.
 """
 
 from __future__ import annotations
 
 import copy
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -22,49 +21,11 @@ from FetalPoseLib.network.precision import autocast
 from FetalPoseLib.network.unet import LandmarkNet, set_normalisation
 from FetalPoseLib.training.kept import BEST, LOG, STATE, append_row, read_state, write_state
 from FetalPoseLib.training.pool import Pool
+from FetalPoseLib.training.recipes import Recipe
 from FetalPoseLib.training.tasks import Sample, Task, draw
 
 BLANK = 0.05  # standard deviation of a sample that shows next to nothing; a whole volume has 1
 REFRESH_EVERY = 100  # steps between looks for new cases
-
-
-@dataclass
-class Recipe:
-    """``steps`` of batch 1; the learning rate rises over ``warmup`` steps, falls linearly over the last ``decay`` of
-    all.
-
-    ``foreground`` weighs a voxel by 1 + foreground x target (0: the paper's L2); ``averaging`` is the decay a step of
-    the running mean of the weights that is kept as the model (0: none); ``bfloat16`` computes convolutions in half
-    precision; ``clip`` is the longest gradient that is taken as it is (0: any).
-    """
-
-    steps: int = 16000
-    learning_rate: float = 1e-3
-    beta1: float = 0.5
-    foreground: float = 0.0
-    warmup: int = 0
-    decay: float = 0.0
-    averaging: float = 0.0
-    bfloat16: bool = False
-    clip: float = 0.0
-    seed: int = 1
-
-    def rate(self, step: int) -> float:
-        """Learning rate at ``step``, counted from 0."""
-        start = self.steps * (1 - self.decay)
-        fall = 1.0 if step < start else max(0.0, (self.steps - step) / max(self.steps - start, 1))
-        return self.learning_rate * min(1.0, (step + 1) / max(self.warmup, 1)) * fall
-
-
-#: The recipe of the bundled fetal-frame.
-SHIPPED = Recipe(beta1=0.9, foreground=60.0, warmup=200, decay=0.35, averaging=0.998, bfloat16=True)
-
-#: Of a training that starts from trained weights: half the rate, so that what was learnt before is not lost at once.
-CONTINUED = replace(SHIPPED, learning_rate=5e-4, clip=0.2)
-
-#: Of the methods that the benchmark compares: the paper's, and what lets it leave zero within an epoch. Plain L2 had
-#: learnt nothing after 300 steps, when the weighted one knew the midline; gradients over 0.2 are five times the usual.
-COMPARED = Recipe(foreground=60.0, warmup=200, averaging=0.998, bfloat16=True, clip=0.2)
 
 
 class Trainer:
@@ -133,7 +94,7 @@ class Trainer:
             raise FetalPoseError(
                 f"{path} was trained as {name} at {_short(spacing)} mm with "
                 f"{state['config']}, not as {self.task.name} at {self.task.spacing:g} mm with {self.net.config()}. "
-                "Choose another --folder, or the same options."
+                "Choose another folder, or the same options."
             )
         try:
             self.net.load_state_dict(state["net"])

@@ -92,7 +92,7 @@ class Pool:
     def refresh(self) -> int:
         """Read new cases; returns how many there are in all."""
         for path in sorted(self.folder.glob("*.npz")):
-            if path.name not in self._known:
+            if path.name not in self._known and not path.name.startswith("."):  # one that is being written
                 self._known.add(path.name)
                 self.cases.append(load_case(path))
         return len(self.cases)

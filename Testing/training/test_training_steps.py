@@ -12,10 +12,11 @@ from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.estimator import Estimator
 from FetalPoseLib.network.weights import open_model
 from FetalPoseLib.training.adversarial import AdversarialTrainer
-from FetalPoseLib.training.detector import COMPARED, SHIPPED, Recipe, Trainer
+from FetalPoseLib.training.detector import Trainer
 from FetalPoseLib.training.export import export_model
-from FetalPoseLib.training.methods import METHODS, PairTrainer, begin_with
+from FetalPoseLib.training.methods import METHOD_NAMED, PairTrainer, begin_with
 from FetalPoseLib.training.pool import Pool
+from FetalPoseLib.training.recipes import COMPARED, SHIPPED, Recipe
 from FetalPoseLib.training.tasks import make_task
 from FetalPoseLib.volume.grid import Volume
 
@@ -48,7 +49,7 @@ def test_three_steps_and_three_more_are_six(pool, tmp_path, kind):
 
 def test_a_training_is_not_resumed_as_another(pool, tmp_path):
     trainer(pool, tmp_path / "run", Recipe(steps=1)).run(progress=False)
-    with pytest.raises(FetalPoseError, match="trained as detect at 2 mm.*'width': 4.*'width': 8.*another --folder"):
+    with pytest.raises(FetalPoseError, match="trained as detect at 2 mm.*'width': 4.*'width': 8.*another folder"):
         trainer(pool, tmp_path / "run", Recipe(), width=8).resume()
     assert not trainer(pool, tmp_path / "new", Recipe()).resume()
 
@@ -150,28 +151,28 @@ def test_the_weight_of_the_side_grows_from_plain_to_its_most(pool, tmp_path):
     assert weights == pytest.approx([1, 2.5, 4], rel=1e-4)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", METHOD_NAMED)
 def test_a_method_begins_with_what_the_detector_says(pool, tmp_path, method):
     trained = trainer(pool, tmp_path / "whole", Recipe(steps=2))
     trained.run(progress=False)
     torch.manual_seed(9)
-    net = network(recurrence=METHODS[method].recurrence)
+    net = network(recurrence=METHOD_NAMED[method].recurrence)
     image = torch.rand(1, 1, 16, 16, 16)
     assert not torch.allclose(net.eval()(image), trained.net.eval()(image))
     begin_with(net, tmp_path / "whole" / "state.pt")
     torch.testing.assert_close(net.eval()(image), trained.net.eval()(image))
-    going_on = trainer(pool, tmp_path / method, Recipe(steps=1), kind=METHODS[method].trainer, net=net)
+    going_on = trainer(pool, tmp_path / method, Recipe(steps=1), kind=METHOD_NAMED[method].trainer, net=net)
     torch.testing.assert_close(going_on.average.eval()(image), trained.net(image), msg="the mean begins there, too")
     going_on.run(progress=False)
     assert not torch.allclose(going_on.net.eval()(image), trained.net(image))
-    again = network(recurrence=METHODS[method].recurrence)
-    resumed = trainer(pool, tmp_path / method, Recipe(steps=1), kind=METHODS[method].trainer, net=again)
+    again = network(recurrence=METHOD_NAMED[method].recurrence)
+    resumed = trainer(pool, tmp_path / method, Recipe(steps=1), kind=METHOD_NAMED[method].trainer, net=again)
     assert resumed.resume() and resumed.step == 1
 
 
 @pytest.mark.parametrize("recurrence", [0, 2])
 def test_a_method_begins_with_nothing_else(pool, tmp_path, recurrence):
-    with pytest.raises(FetalPoseError, match="no trained detector to go on from in .*nowhere.*without --method"):
+    with pytest.raises(FetalPoseError, match="no trained detector to go on from in .*nowhere.*without a method"):
         begin_with(network(recurrence=recurrence), tmp_path / "nowhere" / "state.pt")
     trainer(pool, tmp_path / "whole", Recipe(steps=1)).run(progress=False)
     with pytest.raises(FetalPoseError, match="'width': 4.*not of .*'width': 8.*Use its options"):
