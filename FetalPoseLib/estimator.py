@@ -90,19 +90,33 @@ class Estimator:
         self.refinement = _options(refinement)
         self.uncertainty = Uncertainty.of_model(self.metadata)
 
+    @classmethod
+    def from_options(cls, options: EstimateOptions) -> Estimator:
+        """The estimator that the options describe; their iterations are for `estimate`.
+
+        Raises
+        ------
+        FetalPoseError
+            As the constructor and `for_options`.
+        """
+        return cls(options.model, options.device).for_options(options)
+
     @property
     def spacing_mm(self) -> float:
         """Spacing of the network's input."""
         return self.detector.main.spec.spacing_mm
 
     @property
+    def own_spacing_mm(self) -> float:
+        """Spacing at which the model works if none is chosen."""
+        return self.metadata["networks"][self.detector.main.spec.task]["task"]["spacing_mm"]
+
+    @property
     def spacings_mm(self) -> list[float]:
         """All spacings that the model allows, the finest first."""
-        own = self.metadata["networks"][self.detector.main.spec.task]["task"]["spacing_mm"]
         others = self.metadata.get("spacings_mm", [])
-        return sorted(
-            {own, *(mm for mm in others if isinstance(mm, int | float))} if isinstance(others, list) else {own}
-        )
+        others = [mm for mm in others if isinstance(mm, int | float)] if isinstance(others, list) else []
+        return sorted({self.own_spacing_mm, *others})
 
     def with_options(
         self,
@@ -132,6 +146,27 @@ class Estimator:
         other.uncertainty = self.uncertainty if other.spacing_mm == self.spacing_mm else None
         other.name = self.name if name is None else name
         return other
+
+    def for_options(
+        self, options: EstimateOptions, *, checkpointing: bool = False, name: str | None = None
+    ) -> Estimator:
+        """The same networks with the refinement, the spacing and the atlases beside the own ones that the options name.
+
+        Their model and device are those that this estimator was opened with. The rest is as of `with_options`.
+
+        Raises
+        ------
+        FetalPoseError
+            There is no such refinement, the model does not work at that spacing, or a library cannot be read.
+        """
+        own = [PoseLibrary.load(path) for path in options.libraries]
+        return self.with_options(
+            refinement=refinement_named(options.refinement, k=options.k),
+            library=self.library.joined(own) if own else None,
+            spacing_mm=options.spacing_mm,
+            checkpointing=checkpointing,
+            name=name,
+        )
 
     def estimate(
         self,

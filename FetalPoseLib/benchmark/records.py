@@ -9,7 +9,8 @@ from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import check_writable, replacing
 
 #: What must be the same for records to belong together; the rest of a header tells who measured, where and when.
-IDENTITY = ("model", "model_sha256", "library_sha256", "version", "split", "spacing_mm", "iterations", "refinement")
+IDENTITY = ("model", "model_sha256", "library_sha256", "version", "split", "spacing_mm", "iterations", "refinement",
+            "network_spacing_mm")  # fmt: skip
 
 
 class Records:

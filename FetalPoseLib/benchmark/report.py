@@ -45,12 +45,14 @@ def refinement_record(options: RefinementOptions) -> dict:
 def model_origin(estimator, model: str) -> dict:
     """Which weights and atlases are measured."""
     library = getattr(estimator, "library", None)
+    chosen = estimator.spacing_mm != estimator.own_spacing_mm
     return {
         "model": Path(model).stem,  # of weights of your own, the name without its folder
         "model_sha256": estimator.metadata["sha256"],
         "library_sha256": None if library is None else hashlib.sha256(library.poses.tobytes()).hexdigest(),
         "device": str(estimator.device),
         "refinement": refinement_record(estimator.refinement),
+        **({"network_spacing_mm": estimator.spacing_mm} if chosen else {}),
     }
 
 

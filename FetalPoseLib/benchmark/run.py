@@ -162,8 +162,7 @@ def _pictures(options: BenchmarkOptions) -> None:
 def _estimator(options: BenchmarkOptions):
     from FetalPoseLib.benchmark.observed import Observed
 
-    chosen = options.estimate
-    return Observed(model=chosen.model, device=chosen.device, refinement=chosen.refinement)
+    return Observed.from_options(options.estimate)
 
 
 def _subjects(options: BenchmarkOptions, split: str) -> range:

@@ -61,7 +61,7 @@ class PoseLibrary:
     Attributes
     ----------
     left_out : tuple of str
-        After `load`: a sentence for each pose that the file holds and that is no body.
+        After `load` and `joined`: a sentence for each pose that the files hold and that is no body.
     """
 
     def __init__(self, poses, names: Sequence[str] = (), meta: dict | None = None, *, skeleton: Skeleton | None = None):
@@ -104,6 +104,15 @@ class PoseLibrary:
             raise FetalPoseError(f"There is no pose '{name}' in the library. It has {listed(self.names) or 'none'}.")
         kept = [i for i, other in enumerate(self.names) if other != name]
         return PoseLibrary(self.poses[kept], [self.names[i] for i in kept], self.meta, skeleton=self.skeleton)
+
+    def joined(self, others: Sequence[PoseLibrary]) -> PoseLibrary:
+        """A library of all atlases of this one and the others, with all their `left_out`."""
+        libraries = (self, *others)
+        poses = np.concatenate([library.poses for library in libraries])
+        names = [name for library in libraries for name in library.names]
+        library = PoseLibrary(poses, names, self.meta, skeleton=self.skeleton)
+        library.left_out = tuple(sentence for library in libraries for sentence in library.left_out)
+        return library
 
     def save(self, path: str | Path) -> None:
         """Write an .npz file, which `load` reads; nothing in it is pickled."""

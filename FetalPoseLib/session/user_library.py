@@ -118,7 +118,7 @@ def _read(own: Path | None) -> PoseLibrary | None:
         mine = PoseLibrary.load(own)
         for sentence in mine.left_out:
             logging.warning(sentence)
-        return PoseLibrary(np.concatenate([bundled.poses, mine.poses]), (*bundled.names, *mine.names))
+        return bundled.joined([mine])
     except FetalPoseError as error:
         logging.warning(str(error))
         return None
