@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import scipy.stats
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -183,9 +184,13 @@ def _interval(name: str, values: np.ndarray) -> dict:
 
 def bootstrap(values: np.ndarray, *, level: float = 0.95, resamples: int = 10000) -> tuple[float, float]:
     """Percentile interval of the mean of `values` (N,) over resampled subjects; the same every time."""
-    drawn = np.random.default_rng(0).integers(len(values), size=(resamples, len(values)))
-    low, high = np.quantile(values[drawn].mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    if len(values) == 1:  # which scipy refuses
+        return float(values[0]), float(values[0])
+    interval = scipy.stats.bootstrap(
+        (values,), np.mean, confidence_level=level, n_resamples=resamples, method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval  # fmt: skip
+    return float(interval.low), float(interval.high)
 
 
 def frame_table(runs: list[Run]) -> list[dict]:

@@ -5,13 +5,13 @@ How it learns is a `recipes.Recipe`.
 
 from __future__ import annotations
 
-import copy
 import time
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from FetalPoseLib.errors import FetalPoseError
@@ -55,7 +55,10 @@ class Trainer:
         self.folder, self.device = Path(folder), torch.device(device)
         self.validate_every, self.save_every = validate_every, save_every
         self.optimiser = torch.optim.Adam(self.net.parameters(), lr=recipe.learning_rate, betas=(recipe.beta1, 0.999))
-        self.average = copy.deepcopy(self.net).requires_grad_(False)
+        self.average = AveragedModel(self.net, multi_avg_fn=self._mix, use_buffers=True).requires_grad_(False)
+        self.average.n_averaged.fill_(
+            1
+        )  # the weights to begin with count; otherwise the first step's would replace them
         self.step, self.seconds, self.best = 0, 0.0, float("inf")
         self.stopped = False  # set it to have `run` end after the step in hand
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -66,7 +69,7 @@ class Trainer:
         """Write what is needed to go on from this very step; an interrupted write leaves the former state."""
         state = {
             "net": self.net.state_dict(),
-            "average": self.average.state_dict(),
+            "average": self.average.module.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
             "seconds": self.seconds,
@@ -98,7 +101,7 @@ class Trainer:
             )
         try:
             self.net.load_state_dict(state["net"])
-            self.average.load_state_dict(state["average"])
+            self.average.module.load_state_dict(state["average"])
             self.optimiser.load_state_dict(state["optimiser"])
             self._load_more_state(state)
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
@@ -153,7 +156,7 @@ class Trainer:
         norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip or float("inf"))
         if torch.isfinite(norm):  # a nearly even picture makes gradients overflow, and one such step ends a training
             self.optimiser.step()
-            self._update_average()
+            self.average.update_parameters(self.net)
         return float(loss.detach())
 
     def _sample(self, rng: np.random.Generator) -> Sample:
@@ -175,21 +178,20 @@ class Trainer:
         """Of heatmaps (16, nz, ny, nx) against theirs, for an image (1, Nz, Ny, Nx); other methods have another."""
         return heatmap_loss(prediction, target, self.recipe.foreground)
 
-    def _update_average(self) -> None:
+    def _mix(self, averages: list[torch.Tensor], new: list[torch.Tensor], count: torch.Tensor | int) -> None:
+        """Mix parameters and buffers of one type into their averages: a longer memory the longer the training."""
         keep = min(self.recipe.averaging, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for mine, new in zip(self.average.state_dict().values(), self.net.state_dict().values(), strict=True):
-                if mine.dtype.is_floating_point:
-                    mine.lerp_(new, 1 - keep)
-                else:
-                    mine.copy_(new)
+        if averages[0].dtype.is_floating_point:
+            get_ema_multi_avg_fn(keep)(averages, new, count)
+        else:  # counts of batches
+            torch._foreach_copy_(averages, new)
 
     # validation
 
     def validate(self) -> dict[str, float]:
         """Errors of the averaged network over the validation cases, in mm: mean, median, and the share within 10 mm;
         and the mean height of the peaks of points that are visible, and of those that are not."""
-        net = self.average.eval()
+        net = self.average.module.eval()
         set_normalisation(net, "volume")
         errors, heights = [], []
         for index, case in enumerate(self.validation):
@@ -224,7 +226,7 @@ class Trainer:
         append_row(self.folder / LOG, row)
         if row.get("mean_mm", float("inf")) < self.best:
             self.best = row["mean_mm"]
-            write_state(self.folder / BEST, self.average.state_dict())
+            write_state(self.folder / BEST, self.average.module.state_dict())
         bar.set_postfix(loss=f"{loss:.4f}", mm=f"{row.get('mean_mm', float('nan')):.2f}")
 
 

@@ -23,6 +23,12 @@ from FetalPoseLib.volume.grid import Volume
 # --- the trainer
 
 
+def parts(learner) -> dict:
+    """The networks of a training."""
+    more = {"discriminator": learner.discriminator} if isinstance(learner, AdversarialTrainer) else {}
+    return {"net": learner.net, "average": learner.average.module, **more}
+
+
 @pytest.mark.parametrize("kind", [Trainer, AdversarialTrainer, PairTrainer])
 def test_three_steps_and_three_more_are_six(pool, tmp_path, kind):
     recipe = replace(SHIPPED, steps=6, warmup=2, bfloat16=False)
@@ -41,10 +47,38 @@ def test_three_steps_and_three_more_are_six(pool, tmp_path, kind):
     second = trainer(Pool(pool.folder), tmp_path / "parts", replace(recipe), kind=kind)
     assert second.resume() and second.step == 3
     second.run(progress=False)
-    parts = ["net", "average", *(["discriminator"] if kind is AdversarialTrainer else [])]
-    for part in parts:
-        for key, value in getattr(through, part).state_dict().items():
-            assert torch.equal(value, getattr(second, part).state_dict()[key]), (part, key)
+    assert parts(second).keys() == parts(through).keys()
+    for part, one in parts(through).items():
+        for key, value in one.state_dict().items():
+            assert torch.equal(value, parts(second)[part].state_dict()[key]), (part, key)
+
+
+@pytest.mark.parametrize("averaging", [0.0, 0.9])
+def test_averages_follow_their_formula_from_the_first_step_and_after_resuming(pool, tmp_path, averaging):
+    """Begin with the net's weights; decay `averaging`, but at first (1 + step) / (10 + step); counts are copied."""
+    recipe = replace(SHIPPED, steps=6, warmup=2, averaging=averaging, bfloat16=False)
+    learner = trainer(pool, tmp_path / "run", recipe)
+    expected = {key: value.clone() for key, value in learner.net.state_dict().items()}
+    while learner.step < 6:
+        learner.stopped = False
+        one = learner._one_step
+
+        def stop_after_it(learner=learner, one=one):
+            learner.stopped = True
+            return one()
+
+        learner._one_step = stop_after_it
+        keep = min(averaging, (1 + learner.step) / (10 + learner.step))
+        learner.run(progress=False)
+        for key, value in learner.net.state_dict().items():
+            mixed = keep * expected[key] + (1 - keep) * value
+            expected[key] = mixed if value.dtype.is_floating_point else value.clone()
+        state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
+        assert state["average"].keys() == state["net"].keys(), "as states have always been"
+        for key, value in state["average"].items():
+            torch.testing.assert_close(value, expected[key], msg=f"{key} after step {learner.step}")
+        learner = trainer(Pool(pool.folder), tmp_path / "run", recipe)
+        assert learner.resume()
 
 
 def test_a_training_is_not_resumed_as_another(pool, tmp_path):
@@ -191,7 +225,7 @@ def test_a_single_pass_opens_in_the_estimator(pool, tmp_path, case):
     assert metadata["trained"]["whole"]["validation"]["mean_mm"] > 0
     state, header = open_model(tmp_path / "model.safetensors")
     assert header["sha256"] == metadata["sha256"] and header["trained"] == metadata["trained"]
-    for key, value in learner.average.state_dict().items():
+    for key, value in learner.average.module.state_dict().items():
         stored = state[f"whole.{key}"]
         assert stored.dtype == (torch.float16 if value.ndim > 1 else value.dtype)
         torch.testing.assert_close(stored.to(value.dtype), value, atol=1e-6, rtol=1e-3)
