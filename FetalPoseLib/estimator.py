@@ -27,7 +27,7 @@ from FetalPoseLib.network.device import device_named
 from FetalPoseLib.network.model_check import MODELS, check_networks
 from FetalPoseLib.network.precision import uses_bfloat16
 from FetalPoseLib.network.weights import open_model
-from FetalPoseLib.refinement.consensus import Agreement, Consensus, further_look
+from FetalPoseLib.refinement.consensus import Agreement, Consensus, further_view
 from FetalPoseLib.refinement.online_ssl import OnlineSsl, Step
 from FetalPoseLib.refinement.options import (
     ConsensusOptions,
@@ -197,7 +197,7 @@ class Estimator:
 
         Parameters
         ----------
-        iterations : steps of refinement at most; consensus takes at most ``looks`` of them; 0 for the bare detection.
+        iterations : steps of refinement at most; consensus takes at most ``views`` of them; 0 for the bare detection.
         placed : landmark index (0-based) to (3,) RAS mm: points that a person has placed, which steer the refinement.
         start : (16, 3) RAS mm, a pose that a person has looked at; where its trunk is set, pass 1 is left out.
 
@@ -232,17 +232,17 @@ class Estimator:
                 step = next(look)
             except StopIteration as end:
                 return end.value
-            message = f"Searching in other orientations: {step.looks} of {step.total} looks"
+            message = f"Searching in other orientations: {step.looks} of {step.total} views"
             yield Progress("search", 0, steps, None, None, message)
 
     def _steps(self, iterations: int) -> int:
         """How many of the iterations asked for the refinement takes after its first reading.
 
-        A network that sees the whole volume has other mistakes in every orientation: there joining looks harmed the
+        A network that sees the whole volume has other mistakes in every orientation: there joining views harmed the
         joint reading of one.
         """
         if isinstance(self.refinement, ConsensusOptions):
-            return min(iterations, self.refinement.looks) if self.detector.two_passes else 0
+            return min(iterations, self.refinement.views) if self.detector.two_passes else 0
         return iterations
 
     def _refine(self, view: View, steps: int, placed: dict) -> Iterator[Agreement | Step]:
@@ -250,8 +250,8 @@ class Estimator:
         grid = network.heatmap_grid(view.grid)
         if isinstance(options, ConsensusOptions):
             reader = PoseReader(self.library if options.jointly else None, sided=view.frame is not None)
-            look = partial(further_look, self.detector, view)
-            return Consensus(look, grid, reader, steps, placed).run(view.heatmaps)
+            heatmaps_of = partial(further_view, self.detector, view)
+            return Consensus(heatmaps_of, grid, reader, steps, placed).run(view.heatmaps)
         loop = OnlineSsl(
             network.net, self.library, grid=grid, spec=network.spec, options=options, iterations=steps,
             bfloat16=network.bfloat16, placed=placed,

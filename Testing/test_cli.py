@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from cli_runs import POINTS, SKELETON, Network, fetalpose, saved, text, write_pose
-from volume_files import picture, volume
+from volume_files import picture, volume, write_nrrd
 
 from FetalPoseLib import __version__
 from FetalPoseLib import scene as mrml
@@ -19,6 +19,11 @@ from FetalPoseLib.simulation.datasets import draw_subject
 @pytest.fixture(autouse=True)
 def network(tmp_path_factory, monkeypatch):
     return Network(tmp_path_factory.mktemp("network"), monkeypatch)
+
+
+@pytest.fixture
+def good(tmp_path):
+    return write_nrrd(tmp_path / "good.nrrd", picture(), "dimension: 3", "sizes: 40 36 32", "spacings: 1 1 1")
 
 
 # --- evaluate

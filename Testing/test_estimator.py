@@ -216,7 +216,7 @@ def test_provenance_says_what_made_the_pose(detected, estimator):
         (replace(REFINEMENTS["holding"], k=3), "holding, K = 3"),
         (OnlineSslOptions(k=7), "paper, K = 7"),
         (OnlineSslOptions(learning_rate=0.5), "paper, K = 10, learning_rate = 0.5"),
-        (ConsensusOptions(looks=3), "consensus, looks = 3"),
+        (ConsensusOptions(views=3), "consensus, views = 3"),
     ],
 )
 def test_provenance_names_the_refinement(estimator, case, refinement, says):

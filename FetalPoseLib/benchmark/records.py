@@ -1,4 +1,9 @@
-"""Records of a measurement, one JSON line each: a killed run goes on, and tables are made again without measuring."""
+"""Records of a measurement, one JSON line each: a killed run goes on, and tables are made again without measuring.
+
+Keys have the names that they had in the first records, so that all can be read: ``seen`` is 1 for each landmark within
+the scanned sector, ``looks`` counts the further views of consensus, and ``missed`` in the tables the landmarks within
+the sector that the network did not find.
+"""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ from FetalPoseLib.body.estimate import points_of_rows
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.evaluation.metrics import auc, landmark_errors, pck, summary
+from FetalPoseLib.refinement.options import CONSENSUS
 
 STAGES = ("unrefined", "refined")
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # Okabe and Ito: told apart by the colour-blind too
@@ -37,8 +38,8 @@ class Run:
     @property
     def name(self) -> dict:
         """What tells it from the others in a table."""
-        refinement = self.header.get("refinement_name", "consensus")
-        model = self.header["model"] + (f" {refinement}" if refinement != "consensus" else "")
+        refinement = self.header.get("refinement_name", CONSENSUS)  # which the first records do not name
+        model = self.header["model"] + (f" {refinement}" if refinement != CONSENSUS else "")
         return {"model": model, "split": self.header["split"]}
 
     @property

@@ -28,7 +28,8 @@ MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "um": 1e-3}
 SYSTEMS = {"LPS": "LPS", "RAS": "RAS", "1": "LPS", "0": "RAS"}  # the numbers are those of .fcsv
 STATUSES = {"defined": "defined", "missing": "missing", "undefined": "undefined", "preview": "undefined"}
 FCSV_STATUSES = {"0": "undefined", "1": "preview", "2": "defined", "3": "missing"}
-DESCRIPTION = re.compile(r"confidence [01](\.\d{1,6})?|not seen")  # what FetalPose writes beside a point
+#: What FetalPose writes beside a point; "not seen" stands in earlier files.
+DESCRIPTION = re.compile(r"confidence [01](\.\d{1,6})?(, within \d{1,3}\.\d mm)?|not visible|not seen")
 LIST_TYPES = ("Fiducial", "PointList")
 PROVENANCE = "provenance"  # name of the measurement that carries the node's attributes
 PREFIX = "FetalPose."  # of these attributes
@@ -73,7 +74,7 @@ def problems_of(labels: Sequence[str]) -> str:
 def read_landmarks(path: Path, *, complete: bool = False) -> Landmarks:
     """The landmarks in a `.mrk.json` or `.fcsv` file.
 
-    Up to half of the landmarks may be absent, as those that cannot be seen, unless the list must be ``complete``.
+    Up to half of the landmarks may be absent, as those that are not visible, unless the list must be ``complete``.
     Another list in the file does not matter, unless it holds landmarks, too.
 
     Raises

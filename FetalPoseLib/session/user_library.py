@@ -32,9 +32,9 @@ def add_pose(pose, path: Path | None, *, translate: Callable[[str], str] = str) 
     if path is None:
         raise FetalPoseError(translate("Choose a folder for your library in the settings first."))
     points = scene.points_of(pose)
-    unset = np.isnan(points).any(axis=1)
-    if unset.any():
-        names = ", ".join(name for name, gone in zip(load_skeleton().landmarks, unset, strict=True) if gone)
+    not_visible = np.isnan(points).any(axis=1)
+    if not_visible.any():
+        names = ", ".join(name for name, gone in zip(load_skeleton().landmarks, not_visible, strict=True) if gone)
         raise FetalPoseError(
             translate("A pose in the library must be complete. Place {names} first.").format(names=names)
         )

@@ -5,4 +5,5 @@ estimates a pose imports from here. A new file here is one more thing in a body,
 shows them; `datasets` draws subjects from all of them.
 """
 
-DEFAULT_SPACING_MM = 0.5  #: of simulated volumes where nothing else is asked for, as a user's file would have it
+NATIVE_SPACING_MM = 0.5  #: voxels as machines store them, of version 1 of the simulator
+DEFAULT_SPACING_MM = NATIVE_SPACING_MM  #: of volumes where nothing else is asked for, as a user's file would have it
