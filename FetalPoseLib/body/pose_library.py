@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from FetalPoseLib.body.fetal_frame import TRUNK, FetalFrame
+from FetalPoseLib.body.fetal_frame import TRUNK, frame_obstacle
 from FetalPoseLib.body.measurements import segment_lengths
 from FetalPoseLib.body.registration import Similarity, register_points
 from FetalPoseLib.body.skeleton import Skeleton, load_skeleton
 from FetalPoseLib.errors import FetalPoseError, listed
-from FetalPoseLib.npz import read_npz
+from FetalPoseLib.npz import arrays_or_reason
 
 MOST_BYTES = 2**26  # of one array: 170,000 poses
 LENGTHS_MM = (0.3, 300.0)  # of a segment: what a person can place apart; far above any fetus
@@ -130,17 +130,25 @@ class PoseLibrary:
         FetalPoseError
             The file is damaged, no pose library, or made for other landmarks.
         """
+        library = cls.load_or_reason(path, skeleton=skeleton)
+        if isinstance(library, str):
+            raise FetalPoseError(library)
+        return library
+
+    @classmethod
+    def load_or_reason(cls, path: str | Path, *, skeleton: Skeleton | None = None) -> PoseLibrary | str:
+        """As `load`, but where that raises, the sentence that says why."""
         skeleton = skeleton or load_skeleton()
-        arrays = read_npz(path, ("poses", "names", "meta", "landmarks"), most_bytes=MOST_BYTES)
+        arrays = arrays_or_reason(path, ("poses", "names", "meta", "landmarks"), most_bytes=MOST_BYTES)
+        if isinstance(arrays, str):
+            return arrays
         poses, names, landmarks = arrays["poses"], arrays["names"], arrays["landmarks"]
         if landmarks.dtype.kind != "U" or landmarks.ndim != 1 or names.dtype.kind != "U" or names.ndim != 1:
-            raise FetalPoseError(f"{path} is no pose library: its names are no texts. {RESTORE}")
+            return f"{path} is no pose library: its names are no texts. {RESTORE}"
         if tuple(landmarks.tolist()) != skeleton.landmarks:
-            raise FetalPoseError(
-                f"The pose library {path} has other landmarks than {skeleton.name}: {listed(landmarks.tolist())}."
-            )
+            return f"The pose library {path} has other landmarks than {skeleton.name}: {listed(landmarks.tolist())}."
         if poses.dtype.kind not in "iuf" or poses.shape != (len(names), len(skeleton), 3):
-            raise FetalPoseError(
+            return (
                 f"{path} is no pose library: {len(names)} names and poses of the shape {poses.shape} ({poses.dtype}), "
                 f"which should be ({len(names)}, {len(skeleton)}, 3). {RESTORE}"
             )
@@ -149,7 +157,7 @@ class PoseLibrary:
         except (ValueError, RecursionError):
             meta = None
         if not isinstance(meta, dict):
-            raise FetalPoseError(f"{path} is no pose library: its meta is no JSON object. {RESTORE}")
+            return f"{path} is no pose library: its meta is no JSON object. {RESTORE}"
         obstacles = [atlas_obstacle(pose, skeleton) for pose in poses]
         kept = [i for i, obstacle in enumerate(obstacles) if not obstacle]
         library = cls(poses[kept], names[kept].tolist(), meta, skeleton=skeleton)
@@ -247,10 +255,9 @@ def atlas_obstacle(pose, skeleton: Skeleton) -> str:
             name = segment.name.replace("_", " ")
             return f"Its {name} measures {length:.3g} mm; {LENGTHS_MM[0]:g} to {LENGTHS_MM[1]:g} mm is possible."
     if set(TRUNK) <= set(skeleton.landmarks):
-        try:
-            FetalFrame.from_landmarks(pose, skeleton)
-        except FetalPoseError as error:
-            return str(error)
+        reason = frame_obstacle(pose, skeleton)
+        if reason:
+            return reason
     return _obstacle(pose[list(skeleton.registration_subset)])
 
 
