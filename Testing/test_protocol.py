@@ -57,7 +57,7 @@ EVENT_EXAMPLES = [
     Done(3, Estimate(POINTS, CONFIDENCE, POINTS + 1, {"Model": "r4"}, ["a warning"])),
     Done(3, Estimate(POINTS, CONFIDENCE, POINTS, {}, [], 2 * CONFIDENCE, INTERVALS)),
     Done(3, Estimate(np.full((16, 3), np.nan), np.full(16, np.nan), POINTS, {}, [])),
-    Devices(4, (Device("cuda", "Test GPU", 1, 2), Device("cpu", "CPU", None, None))),
+    Devices(4, (Device("cuda", "Test GPU", 1), Device("cpu", "CPU", None))),
     Failed(5, "a message", True),
     Failed(None, "another", False, "a traceback"),
     Cancelled(6),

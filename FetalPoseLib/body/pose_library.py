@@ -16,7 +16,7 @@ import numpy as np
 
 from FetalPoseLib.body.fetal_frame import TRUNK, frame_obstacle
 from FetalPoseLib.body.measurements import segment_lengths
-from FetalPoseLib.body.registration import Similarity, register_points
+from FetalPoseLib.body.registration import register_points
 from FetalPoseLib.body.skeleton import Skeleton, load_skeleton
 from FetalPoseLib.errors import FetalPoseError, listed
 from FetalPoseLib.npz import arrays_or_reason
@@ -37,13 +37,10 @@ class Registration:
     aligned : (A, 16, 3) mm
     residual : (A,) mm^2
         Sum of squared distances over all visible landmarks of the pose (Eq. 1).
-    transforms : Similarity
-        One per atlas, from the atlas to the pose.
     """
 
     aligned: np.ndarray
     residual: np.ndarray
-    transforms: Similarity
 
 
 class PoseLibrary:
@@ -189,11 +186,10 @@ class PoseLibrary:
         visible = np.isfinite(pose).all(axis=1)
         weights = self._weights(pose, visible, weights)
         target = np.where(visible[:, None], pose, 0.0)
-        moved = register_points(self.poses, target, weights, similarity=similarity)
-        aligned = moved.apply(self.poses)
+        aligned = register_points(self.poses, target, weights, similarity=similarity).apply(self.poses)
         squares = (aligned - target) ** 2
         residual = squares.reshape(len(self), -1) @ np.repeat(visible, 3).astype(np.float64)
-        return Registration(aligned, residual, moved)
+        return Registration(aligned, residual)
 
     def can_register(self, pose) -> bool:
         """Whether the pose (16, 3) has three landmarks of the subset that do not lie on a line, as `register` needs."""

@@ -43,7 +43,6 @@ class LandmarkRow:
     mark: str = ""  #: the first reason to check the landmark, with a warning sign, or ""
     reasons: tuple[str, ...] = ()  #: all of them
     position: Point | None = None  #: RAS mm, where a click on the row goes
-    marked_not_visible: bool = False  #: by a person
 
 
 @dataclass(frozen=True)
@@ -107,8 +106,7 @@ def landmark_rows(pose, doubts: Sequence[Doubt] = (), *, translate: Translate = 
         elif pose is not None and position is None:
             text = translate("not visible")
         reasons = tuple(doubt.reason for doubt in doubts if i in doubt.landmarks)
-        marked = pose is not None and is_marked_not_visible(pose, name)
-        rows.append(LandmarkRow(name, words(name), description, text, _mark(reasons), reasons, position, marked))
+        rows.append(LandmarkRow(name, words(name), description, text, _mark(reasons), reasons, position))
     return tuple(rows)
 
 

@@ -87,7 +87,6 @@ class Device:
     device: str  #: "cpu" or "cuda"
     name: str
     free_bytes: int | None  #: None where the system does not say
-    total_bytes: int | None
 
 
 @dataclass(frozen=True)
