@@ -12,7 +12,7 @@ from volume_files import picture, volume, write_nrrd
 from FetalPoseLib import __version__
 from FetalPoseLib import scene as mrml
 from FetalPoseLib.cli import COMMANDS
-from FetalPoseLib.simulation import datasets
+from FetalPoseLib.simulation import files
 from FetalPoseLib.simulation.datasets import draw_subject
 
 
@@ -87,7 +87,7 @@ def test_simulate_writes_a_volume_and_its_truth(tmp_path, scene, monkeypatch):
         asked.append((seed, spacing))
         return SimpleNamespace(name="fresh-007", volume=volume(), landmarks=POINTS)
 
-    monkeypatch.setattr(datasets, "simulate_subject", quick)
+    monkeypatch.setattr(files, "simulate_subject", quick)
     output, landmarks = tmp_path / "case.nrrd", tmp_path / "case.mrk.json"
     assert fetalpose("simulate", "--seed", 7, "--spacing", 1, "--output", output, "--landmarks", landmarks) == 0
     assert asked == [(7, 1.0)]

@@ -88,9 +88,9 @@ def parse_axes(words: Iterable[str]) -> dict[str, tuple]:
 
 def _value(name: str, text: str):
     """What a word says, of the type that the option has; FetalPoseError if it says nothing of the kind."""
-    words = {"true": True, "false": False, "none": None}
+    words: dict[str, bool | None] = {"true": True, "false": False, "none": None}
     if text.lower() in words:
-        value = words[text.lower()]
+        value: object = words[text.lower()]
     else:
         try:
             value = json.loads(text)

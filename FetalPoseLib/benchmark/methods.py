@@ -94,9 +94,11 @@ def measure_all(make: Callable, weights: Path, output: Path, **options) -> None:
             continue
         estimator = make(model=source, refinement=method.refinement if method.iterations else CONSENSUS)
         for split in missing:
-            about = {"model": method.model, "refinement": method.refinement, "iterations": method.iterations}
             folder = method.records(output, split).parent
-            measure(estimator, split, range(FROZEN[split]), folder, command="methods", **about, **options)
+            measure(
+                estimator, split, range(FROZEN[split]), folder, command="methods", model=method.model,
+                refinement=method.refinement, iterations=method.iterations, **options,
+            )  # fmt: skip
 
 
 def _source(model: str, weights: Path) -> str | None:

@@ -28,7 +28,8 @@ class Records:
     """
 
     def __init__(self, path: Path, header: dict, *, fresh: bool = False):
-        self.path, self.header, self.rows = Path(path), header, []
+        self.path, self.header = Path(path), header
+        self.rows: list[dict] = []
         check_writable(self.path)
         if self.path.exists() and not fresh:
             self.header, self.rows = read_records(self.path)

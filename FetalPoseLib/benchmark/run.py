@@ -67,16 +67,12 @@ def _accuracy(options: BenchmarkOptions) -> None:
     from FetalPoseLib.benchmark.report import markdown
     from FetalPoseLib.benchmark.tables import difference_table, summary_table, write_tables
 
-    settings = {
-        "model": options.estimate.model,
-        "spacing": options.spacing,
-        "iterations": options.estimate.iterations,
-        "fresh": options.fresh,
-    }
-    settings["refinement"] = options.estimate.refinement
-    estimator = _estimator(options)
+    estimator, chosen = _estimator(options), options.estimate
     for split in options.split:
-        measure(estimator, split, _subjects(options, split), options.output, **settings)
+        measure(
+            estimator, split, _subjects(options, split), options.output, model=chosen.model,
+            refinement=chosen.refinement, spacing=options.spacing, iterations=chosen.iterations, fresh=options.fresh,
+        )  # fmt: skip
     runs = write_tables(options.output)
     print(markdown(summary_table(runs)), markdown(difference_table(runs)), sep="\n\n")
 

@@ -6,6 +6,7 @@ landmark outside the scanned sector does not count.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,9 +94,10 @@ def landmark_table(poses: dict[str, tuple[np.ndarray, np.ndarray]], measure: str
     ``poses`` holds for each column of ours the poses found and the truth, (N, 16, 3) RAS mm each.
     """
     names = load_skeleton().landmarks
-    rows = [{"landmark": f"L{i} {name}"} for i, name in enumerate(names, start=1)] + [{"landmark": "mean"}]
+    rows: list[dict] = [{"landmark": f"L{i} {name}"} for i, name in enumerate(names, start=1)]
+    rows.append({"landmark": "mean"})
     theirs = {"mean_mm": paper.ERROR_MM, "auc": paper.AUC}[measure]
-    columns = {f"paper {method}": numbers for method, numbers in theirs.items()}
+    columns: dict[str, Sequence[float | None]] = {f"paper {method}": numbers for method, numbers in theirs.items()}
     for label, (found, truth) in poses.items():
         measured = summary(found, truth)
         columns[label] = [measured["landmarks"][name][measure] for name in names] + [measured[measure]]

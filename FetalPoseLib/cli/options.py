@@ -3,6 +3,7 @@
 import argparse
 import math
 from dataclasses import MISSING, fields
+from typing import Any
 
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.network.device import DEVICES
@@ -51,8 +52,8 @@ def add_estimator_arguments(parser: argparse.ArgumentParser) -> None:
 
 def estimate_options(args: argparse.Namespace) -> EstimateOptions:
     """The options that the arguments of `add_estimator_arguments` make."""
-    values = {field.name: getattr(args, field.name) for field in fields(EstimateOptions)}
-    return EstimateOptions(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+    values: dict[str, Any] = {field.name: getattr(args, field.name) for field in fields(EstimateOptions)}
+    return EstimateOptions(**{**values, "libraries": tuple(args.libraries)})
 
 
 def take_defaults(parser: argparse.ArgumentParser, options: type) -> None:

@@ -159,8 +159,8 @@ def _lists_of_json(text: str, path: Path) -> list[tuple[list, dict]]:
     markups = document.get("markups") if isinstance(document, dict) else None
     if not isinstance(markups, list):
         markups = []
-    lists = [m for m in markups if isinstance(m, dict) and m.get("type") in LIST_TYPES]
-    lists = [(m["controlPoints"], m) for m in lists if isinstance(m.get("controlPoints"), list)]
+    found = [m for m in markups if isinstance(m, dict) and m.get("type") in LIST_TYPES]
+    lists = [(m["controlPoints"], m) for m in found if isinstance(m.get("controlPoints"), list)]
     if not lists:
         raise FetalPoseError(f"{path} is not a markups point list (.mrk.json). Choose a pose saved by Slicer.")
     return lists

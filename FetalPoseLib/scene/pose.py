@@ -76,9 +76,10 @@ def set_estimate(
     modifying = node.StartModify()
     _set_points(node, np.asarray(points, dtype=np.float64), free)
     original[free] = _local_points(node)[free]
-    for i in free if confidence is not None else ():
-        radius = np.nan if radius_mm is None else radius_mm[i]
-        node.SetNthControlPointDescription(i, _description(points[i], confidence[i], radius))
+    if confidence is not None:
+        radii = np.full(len(points), np.nan) if radius_mm is None else radius_mm
+        for i in free:
+            node.SetNthControlPointDescription(i, _description(points[i], confidence[i], radii[i]))
     rows = None if length_interval_mm is None else np.round(length_interval_mm, 2)
     node.SetAttribute(INTERVALS, None if rows is None else json.dumps(rows_of_points(rows)))
     for key, value in (provenance or {}).items():
@@ -116,8 +117,8 @@ def adopt_pose(node) -> None:
         node.SetNthControlPointLabel(i, name)
         node.SetNthControlPointDescription(i, descriptions[i])
     _set_points(node, points)
-    for i in np.flatnonzero(missing):
-        node.SetNthControlPointPositionMissing(int(i))
+    for row in np.flatnonzero(missing):
+        node.SetNthControlPointPositionMissing(int(row))
     _settle(node)
     node.EndModify(modifying)
 
