@@ -28,8 +28,9 @@ MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "um": 1e-3}
 SYSTEMS = {"LPS": "LPS", "RAS": "RAS", "1": "LPS", "0": "RAS"}  # the numbers are those of .fcsv
 STATUSES = {"defined": "defined", "missing": "missing", "undefined": "undefined", "preview": "undefined"}
 FCSV_STATUSES = {"0": "undefined", "1": "preview", "2": "defined", "3": "missing"}
-#: What FetalPose writes beside a point; "not seen" stands in earlier files.
-DESCRIPTION = re.compile(r"confidence [01](\.\d{1,6})?(, within \d{1,3}\.\d mm)?|not visible|not seen")
+DESCRIPTION = re.compile(  # what FetalPose writes beside a point; "not seen" stands in earlier files
+    r"confidence [01](\.\d{1,6})?(, within \d{1,4}(\.\d{1,6})? mm)?|not visible|not seen", re.ASCII
+)
 LIST_TYPES = ("Fiducial", "PointList")
 PROVENANCE = "provenance"  # name of the measurement that carries the node's attributes
 PREFIX = "FetalPose."  # of these attributes
