@@ -27,7 +27,7 @@ from FetalPoseLib.network.device import device_named
 from FetalPoseLib.network.model_check import MODELS, check_networks
 from FetalPoseLib.network.precision import uses_bfloat16
 from FetalPoseLib.network.weights import open_model
-from FetalPoseLib.refinement.consensus import Agreement, Consensus, further_look
+from FetalPoseLib.refinement.consensus import Agreement, Consensus, further_view
 from FetalPoseLib.refinement.online_ssl import OnlineSsl, Step
 from FetalPoseLib.refinement.options import (
     ConsensusOptions,
@@ -90,19 +90,33 @@ class Estimator:
         self.refinement = _options(refinement)
         self.uncertainty = Uncertainty.of_model(self.metadata)
 
+    @classmethod
+    def from_options(cls, options: EstimateOptions) -> Estimator:
+        """The estimator that the options describe; their iterations are for `estimate`.
+
+        Raises
+        ------
+        FetalPoseError
+            As the constructor and `for_options`.
+        """
+        return cls(options.model, options.device).for_options(options)
+
     @property
     def spacing_mm(self) -> float:
         """Spacing of the network's input."""
         return self.detector.main.spec.spacing_mm
 
     @property
+    def own_spacing_mm(self) -> float:
+        """Spacing at which the model works if none is chosen."""
+        return self.metadata["networks"][self.detector.main.spec.task]["task"]["spacing_mm"]
+
+    @property
     def spacings_mm(self) -> list[float]:
         """All spacings that the model allows, the finest first."""
-        own = self.metadata["networks"][self.detector.main.spec.task]["task"]["spacing_mm"]
         others = self.metadata.get("spacings_mm", [])
-        return sorted(
-            {own, *(mm for mm in others if isinstance(mm, int | float))} if isinstance(others, list) else {own}
-        )
+        others = [mm for mm in others if isinstance(mm, int | float)] if isinstance(others, list) else []
+        return sorted({self.own_spacing_mm, *others})
 
     def with_options(
         self,
@@ -133,6 +147,27 @@ class Estimator:
         other.name = self.name if name is None else name
         return other
 
+    def for_options(
+        self, options: EstimateOptions, *, checkpointing: bool = False, name: str | None = None
+    ) -> Estimator:
+        """The same networks with the refinement, the spacing and the atlases beside the own ones that the options name.
+
+        Their model and device are those that this estimator was opened with. The rest is as of `with_options`.
+
+        Raises
+        ------
+        FetalPoseError
+            There is no such refinement, the model does not work at that spacing, or a library cannot be read.
+        """
+        own = [PoseLibrary.load(path) for path in options.libraries]
+        return self.with_options(
+            refinement=refinement_named(options.refinement, k=options.k),
+            library=self.library.joined(own) if own else None,
+            spacing_mm=options.spacing_mm,
+            checkpointing=checkpointing,
+            name=name,
+        )
+
     def estimate(
         self,
         volume: Volume,
@@ -162,7 +197,7 @@ class Estimator:
 
         Parameters
         ----------
-        iterations : steps of refinement at most; consensus takes at most ``looks`` of them; 0 for the bare detection.
+        iterations : steps of refinement at most; consensus takes at most ``views`` of them; 0 for the bare detection.
         placed : landmark index (0-based) to (3,) RAS mm: points that a person has placed, which steer the refinement.
         start : (16, 3) RAS mm, a pose that a person has looked at; where its trunk is set, pass 1 is left out.
 
@@ -197,17 +232,17 @@ class Estimator:
                 step = next(look)
             except StopIteration as end:
                 return end.value
-            message = f"Searching in other orientations: {step.looks} of {step.total} looks"
+            message = f"Searching in other orientations: {step.looks} of {step.total} views"
             yield Progress("search", 0, steps, None, None, message)
 
     def _steps(self, iterations: int) -> int:
         """How many of the iterations asked for the refinement takes after its first reading.
 
-        A network that sees the whole volume has other mistakes in every orientation: there joining looks harmed the
+        A network that sees the whole volume has other mistakes in every orientation: there joining views harmed the
         joint reading of one.
         """
         if isinstance(self.refinement, ConsensusOptions):
-            return min(iterations, self.refinement.looks) if self.detector.two_passes else 0
+            return min(iterations, self.refinement.views) if self.detector.two_passes else 0
         return iterations
 
     def _refine(self, view: View, steps: int, placed: dict) -> Iterator[Agreement | Step]:
@@ -215,8 +250,8 @@ class Estimator:
         grid = network.heatmap_grid(view.grid)
         if isinstance(options, ConsensusOptions):
             reader = PoseReader(self.library if options.jointly else None, sided=view.frame is not None)
-            look = partial(further_look, self.detector, view)
-            return Consensus(look, grid, reader, steps, placed).run(view.heatmaps)
+            heatmaps_of = partial(further_view, self.detector, view)
+            return Consensus(heatmaps_of, grid, reader, steps, placed).run(view.heatmaps)
         loop = OnlineSsl(
             network.net, self.library, grid=grid, spec=network.spec, options=options, iterations=steps,
             bfloat16=network.bfloat16, placed=placed,

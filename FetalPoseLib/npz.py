@@ -26,6 +26,16 @@ def read_npz(
         The file cannot be read or is no `.npz` file; an array is missing, damaged, larger than ``most_bytes``, or holds
         Python objects. The message says which.
     """
+    arrays = arrays_or_reason(path, names, optional=optional, most_bytes=most_bytes)
+    if isinstance(arrays, str):
+        raise FetalPoseError(arrays)
+    return arrays
+
+
+def arrays_or_reason(
+    path: str | Path, names: Sequence[str], *, optional: Sequence[str] = (), most_bytes: int = MOST_BYTES
+) -> dict[str, np.ndarray] | str:
+    """As `read_npz`, but where that raises, the sentence that says why."""
     try:
         with zipfile.ZipFile(path) as archive:
             there = {name.removesuffix(".npy") for name in archive.namelist()}
@@ -35,10 +45,10 @@ def read_npz(
             wanted = [*names, *(name for name in optional if name in there)]
             return {name: _array(archive, name, most_bytes) for name in wanted}
     except OSError as error:
-        raise FetalPoseError(f"{path} cannot be read: {error.strerror or error}.") from error
+        return f"{path} cannot be read: {error.strerror or error}."
     except (Exception, RecursionError) as error:  # zlib, zip, literals, tokens: whatever a damaged byte sets off
         reason = listed([error]) or type(error).__name__
-        raise FetalPoseError(f"{path} is damaged or no .npz file of FetalPose ({reason}).") from error
+        return f"{path} is damaged or no .npz file of FetalPose ({reason})."
 
 
 def _array(archive: zipfile.ZipFile, name: str, most_bytes: int) -> np.ndarray:

@@ -33,6 +33,7 @@ class FakeEstimator:
     """Stands for `Observed`: 4 mm off along x, and halving it with every iteration."""
 
     parent = None
+    spacing_mm = own_spacing_mm = 1.0
     device, library = "cpu", PoseLibrary(np.random.default_rng(9).uniform(0, 60, (12, 16, 3)))
 
     def __init__(self, truth=None, *, model="fake", device="cpu", refinement="paper", fail=(), off=4):

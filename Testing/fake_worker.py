@@ -34,7 +34,7 @@ from FetalPoseLib.worker.protocol import (  # noqa: E402
 )
 
 STEPS = 3
-DEVICE = Device("cuda", "Test GPU", free_bytes=8 * 10**9, total_bytes=9 * 10**9)
+DEVICE = Device("cuda", "Test GPU", free_bytes=8 * 10**9)
 
 
 def command(plan: dict, python: str = sys.executable) -> list[str]:

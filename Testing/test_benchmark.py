@@ -68,7 +68,7 @@ def test_records_of_another_model_are_not_mixed(truth, tmp_path):
     accuracy.measure(FakeEstimator(truth), "validation", range(1), tmp_path, model="fake")
     other = FakeEstimator(truth)
     other.metadata = {"sha256": "cd" * 32}
-    with pytest.raises(FetalPoseError, match="model_sha256 abab.*not cdcd.*--fresh"):
+    with pytest.raises(FetalPoseError, match="model_sha256 abab.*not cdcd.*afresh"):
         accuracy.measure(other, "validation", range(1), tmp_path, model="fake")
     accuracy.measure(other, "validation", range(1), tmp_path, model="fake", fresh=True)
     assert other.calls == 1
@@ -104,11 +104,11 @@ def test_a_case_is_simulated_once_and_kept_with_the_whole_truth(cases, monkeypat
 
 
 def test_accuracy_from_the_command_line(truth, tmp_path, capsys, monkeypatch):
-    def fakes(**options):
-        return FakeEstimator(truth, fail=[2], **options)
+    def fakes(options):
+        return FakeEstimator(truth, fail=[2], model=options.model, refinement=options.refinement)
 
     arguments = ["benchmark", "accuracy", "--subjects", "3", "--iterations", "2", "--output", str(tmp_path)]
-    monkeypatch.setattr(observed, "Observed", fakes)
+    monkeypatch.setattr(observed.Observed, "from_options", fakes)
     assert main([*arguments, "--model", "some/where/mine.safetensors"]) == 0
     assert "| mine | validation | refined | 3 | 1 | 1.00 |" in capsys.readouterr().out
     names = {path.name for path in tmp_path.iterdir()}
@@ -273,11 +273,11 @@ def test_a_rival_without_weights_is_left_out_and_the_others_are_measured(truth, 
     (tmp_path / "weights" / "gcp-rnn.safetensors").touch()
     made = []
 
-    def fakes(**options):
-        made.append((options["model"], options["refinement"]))
-        return FakeEstimator(truth, **options)
+    def fakes(options):
+        made.append((options.model, options.refinement))
+        return FakeEstimator(truth, model=options.model, refinement=options.refinement)
 
-    monkeypatch.setattr(observed, "Observed", fakes)
+    monkeypatch.setattr(observed.Observed, "from_options", fakes)
     options = BenchmarkOptions(output=tmp_path, weights=tmp_path / "weights")
     run("methods", options)
     assert (str(tmp_path / "weights" / "gcp-rnn.safetensors"), "consensus") in made

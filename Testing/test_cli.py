@@ -7,18 +7,23 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from cli_runs import POINTS, SKELETON, Network, fetalpose, saved, text, write_pose
-from volume_files import picture, volume
+from volume_files import picture, volume, write_nrrd
 
 from FetalPoseLib import __version__
 from FetalPoseLib import scene as mrml
 from FetalPoseLib.cli import COMMANDS
-from FetalPoseLib.simulation import datasets
+from FetalPoseLib.simulation import files
 from FetalPoseLib.simulation.datasets import draw_subject
 
 
 @pytest.fixture(autouse=True)
 def network(tmp_path_factory, monkeypatch):
     return Network(tmp_path_factory.mktemp("network"), monkeypatch)
+
+
+@pytest.fixture
+def good(tmp_path):
+    return write_nrrd(tmp_path / "good.nrrd", picture(), "dimension: 3", "sizes: 40 36 32", "spacings: 1 1 1")
 
 
 # --- evaluate
@@ -82,7 +87,7 @@ def test_simulate_writes_a_volume_and_its_truth(tmp_path, scene, monkeypatch):
         asked.append((seed, spacing))
         return SimpleNamespace(name="fresh-007", volume=volume(), landmarks=POINTS)
 
-    monkeypatch.setattr(datasets, "simulate_subject", quick)
+    monkeypatch.setattr(files, "simulate_subject", quick)
     output, landmarks = tmp_path / "case.nrrd", tmp_path / "case.mrk.json"
     assert fetalpose("simulate", "--seed", 7, "--spacing", 1, "--output", output, "--landmarks", landmarks) == 0
     assert asked == [(7, 1.0)]
@@ -108,9 +113,9 @@ def test_simulated_landmarks_lie_in_their_volume(tmp_path, scene):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "either --seed"),
-        (["--seed", 1, "--split", "test", "--subject", 0], "either --seed"),
-        (["--split", "test"], "either --seed"),
+        ([], "either a seed"),
+        (["--seed", 1, "--split", "test", "--subject", 0], "either a seed"),
+        (["--split", "test"], "either a seed"),
         (["--split", "test", "--subject", 52], "52"),
         (["--seed", 1, "--spacing", 0], "spacing of 0 mm"),
         (["--seed", -1], "'-1' is not a count"),
@@ -129,7 +134,7 @@ def test_simulate_refuses_what_there_is_not(tmp_path, capsys, options, message):
 def test_demo_compares_with_the_truth(network, tmp_path, capsys, monkeypatch):
     network.answers(POINTS + [0, 2, 0])
     sample = {"sample.nrrd": saved(tmp_path, picture()), "sample.mrk.json": write_pose(tmp_path / "truth.mrk.json")}
-    monkeypatch.setattr("FetalPoseLib.cli.demo.resource_path", lambda _folder, name: sample[name])
+    monkeypatch.setattr("FetalPoseLib.session.sample.resource_path", lambda _folder, name: sample[name])
     folder = tmp_path / "build" / "demo"
     assert fetalpose("demo", "--output", folder) == 0
     assert sorted(path.name for path in folder.iterdir()) == ["lengths.csv", "pose.mrk.json", "pose.png"]

@@ -8,7 +8,7 @@ import pytest
 
 from FetalPoseLib.benchmark.run import BenchmarkOptions
 from FetalPoseLib.cli import benchmark, estimate, train
-from FetalPoseLib.cli.options import ESTIMATE_ARGUMENTS, count, positive, take_defaults
+from FetalPoseLib.cli.options import count, estimate_options, millimetres, positive, take_defaults
 from FetalPoseLib.refinement.options import EstimateOptions
 from FetalPoseLib.training.options import TrainingOptions
 
@@ -43,12 +43,6 @@ def test_a_repeated_argument_adds_to_a_copy_of_the_default(parser):
     assert parser.parse_args([]).names == ["first"] and Options("").names == ("first",)
 
 
-def test_only_the_named_fields_give_defaults(parser):
-    take_defaults(parser, Options, ("names",))
-    args = parser.parse_args([])
-    assert (args.size, args.names) == (None, ["first"])
-
-
 @pytest.mark.parametrize(
     ("command", "options", "needed"),
     [
@@ -61,8 +55,7 @@ def test_every_command_has_the_defaults_of_its_options(command, options, needed)
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
     args = parser.parse_args(needed)
-    names = ESTIMATE_ARGUMENTS if options is EstimateOptions else options.__dataclass_fields__
-    defaults = {name: getattr(options, name) for name in names if hasattr(options, name)}
+    defaults = {name: getattr(options, name) for name in options.__dataclass_fields__ if hasattr(options, name)}
     assert defaults, "no field has a default"
     for name, default in defaults.items():
         given = getattr(args, name)
@@ -80,3 +73,21 @@ def test_counts(kind, text, value):
 def test_what_is_no_count_is_refused_by_name(kind, text):
     with pytest.raises(argparse.ArgumentTypeError, match="is not a count: give"):
         kind(text)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "wide", ""])
+def test_what_is_no_length_is_refused_by_name(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="is no length: give"):
+        millimetres(text)
+
+
+def test_every_option_of_an_estimate_has_an_argument():
+    parser = argparse.ArgumentParser()
+    estimate.add_arguments(parser)
+    given = ["--model", "r4", "--device", "cpu", "--refinement", "paper", "--iterations", "2", "--k", "5"]
+    given += ["--spacing-mm", "1.5", "--library", "a.npz", "--library", "b.npz"]
+    args = parser.parse_args(["volume.nrrd", "--output", "pose.mrk.json", *given])
+    expected = EstimateOptions("r4", "cpu", "paper", 2, k=5, spacing_mm=1.5, libraries=("a.npz", "b.npz"))
+    assert estimate_options(args) == expected
+    defaults = vars(EstimateOptions())
+    assert all(getattr(expected, name) != default for name, default in defaults.items()), "an option has no argument"

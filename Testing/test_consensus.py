@@ -1,4 +1,4 @@
-"""Refinement by further looks: what they are, how they are joined, and what one mistaken look can do."""
+"""Refinement by further views: what they are, how they are joined, and what one mistaken look can do."""
 
 from functools import partial
 
@@ -10,7 +10,7 @@ from FetalPoseLib.body.fetal_frame import FetalFrame
 from FetalPoseLib.body.pose_library import PoseLibrary
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.network.heatmaps import render
-from FetalPoseLib.refinement.consensus import LOOK_SD, Consensus, frame_of_look
+from FetalPoseLib.refinement.consensus import VIEW_SD, Consensus, frame_of_view
 from FetalPoseLib.refinement.pose_reader import PoseReader
 from FetalPoseLib.resources import resource_path
 from FetalPoseLib.volume.axis_turns import MIRROR, AxisTurn
@@ -40,7 +40,7 @@ def with_wrist(body, place) -> torch.Tensor:
 
 
 def test_a_mistake_in_one_look_of_three_is_outvoted(body):
-    """Without the pose library, so that only the looks can put it right; the later mistake does no harm at all."""
+    """Without the pose library, so that only the views can put it right; the later mistake does no harm at all."""
     elbow = body[SKELETON.index("right_elbow")]
     wrong = 2 * elbow - body[WRIST]
     first, right = with_wrist(body, wrong), painted(body)
@@ -54,7 +54,7 @@ def test_a_mistake_in_one_look_of_three_is_outvoted(body):
     assert [step.iteration for step in steps] == [0, 1, 2] and asked == [1, 2]
     errors = [np.linalg.norm(step.points[WRIST] - body[WRIST]) for step in steps]
     assert errors[0] > 10 and errors[2] < 0.1
-    assert steps[2].confidence[WRIST] == pytest.approx(2 / 3 * 2 / 3, abs=0.02), "a third of the looks disagree"
+    assert steps[2].confidence[WRIST] == pytest.approx(2 / 3 * 2 / 3, abs=0.02), "a third of the views disagree"
     assert torch.equal(first, before), "the first look's heatmaps are the caller's"
     *_, last = Consensus(lambda number: first if number == 2 else right, GRID, ONE_BY_ONE, iterations=2).run(right)
     np.testing.assert_allclose(last.points, body, atol=0.1)
@@ -72,7 +72,7 @@ def test_every_look_counts_the_same(body):
         assert last.confidence[0] == pytest.approx(0.9, abs=0.01), "the mean of 1, 0.8 and 0.9"
 
 
-def test_no_further_look_is_the_joint_reading_of_the_first(body):
+def test_no_further_view_is_the_joint_reading_of_the_first(body):
     wrong = body[SKELETON.index("right_elbow")] + 3 * (body[WRIST] - body[SKELETON.index("right_elbow")])
     maps = (0.7 * painted(body)).maximum(0.9 * with_wrist(body, wrong))
     placed = {0: body[0] + 1.0}
@@ -98,11 +98,11 @@ def test_bad_options_are_refused(bad, message):
         Consensus(lambda _: None, GRID, JOINTLY, **bad)
 
 
-def test_looks_are_the_same_every_time_and_each_from_elsewhere():
+def test_views_are_the_same_every_time_and_each_from_elsewhere():
     frame = FetalFrame(np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]), np.array([10.0, -4, 7]), 25.0)
-    look = partial(frame_of_look, frame)
+    look = partial(frame_of_view, frame)
     assert look(1) == (frame, MIRROR), "the first is the mirror image in the same frame"
-    seen, (degrees, shift, scale) = [], LOOK_SD
+    seen, (degrees, shift, scale) = [], VIEW_SD
     for number in range(1, 21):
         (there, turn), (again, same) = look(number), look(number)
         np.testing.assert_array_equal(there.to_world(np.eye(3)), again.to_world(np.eye(3)))

@@ -17,7 +17,7 @@ from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.estimator import Estimator
 from FetalPoseLib.network.heatmaps import render
 from FetalPoseLib.network.task_spec import TaskSpec
-from FetalPoseLib.refinement.options import REFINEMENTS, ConsensusOptions, OnlineSslOptions
+from FetalPoseLib.refinement.options import REFINEMENTS, ConsensusOptions, EstimateOptions, OnlineSslOptions
 from FetalPoseLib.resources import resource_path
 from FetalPoseLib.simulation.datasets import simulate
 from FetalPoseLib.volume.grid import Grid, Volume, canonical_grid
@@ -216,12 +216,24 @@ def test_provenance_says_what_made_the_pose(detected, estimator):
         (replace(REFINEMENTS["holding"], k=3), "holding, K = 3"),
         (OnlineSslOptions(k=7), "paper, K = 7"),
         (OnlineSslOptions(learning_rate=0.5), "paper, K = 10, learning_rate = 0.5"),
-        (ConsensusOptions(looks=3), "consensus, looks = 3"),
+        (ConsensusOptions(views=3), "consensus, views = 3"),
     ],
 )
 def test_provenance_names_the_refinement(estimator, case, refinement, says):
     estimator = estimator.with_options(refinement=refinement)
     assert estimator._provenance(6, refined=True)["Refinement"] == says
+
+
+def test_an_estimator_is_made_of_the_options_of_panel_and_command_line(estimator, tmp_path):
+    path = tmp_path / "own.npz"
+    PoseLibrary(estimator.library.poses[:2] + 1.0, ["own-1", "own-2"]).save(path)
+    options = EstimateOptions("r4", "cpu", "paper", k=3, libraries=(str(path),))
+    made = Estimator.from_options(options)
+    assert (made.name, made.device.type, made.refinement) == ("r4", "cpu", OnlineSslOptions(k=3))
+    assert made.library.names == (*estimator.library.names, "own-1", "own-2")
+    assert made.spacing_mm == made.own_spacing_mm == 1.25
+    with pytest.raises(FetalPoseError, match="works at 1.25 mm"):
+        Estimator.from_options(replace(options, spacing_mm=3.0))
 
 
 def test_other_options_leave_the_estimator_as_it_is(estimator):

@@ -39,7 +39,7 @@ def assert_is_the_volume(reading, *, mirrored=False):
     voxels = np.stack(np.indices(GRID.shape), axis=-1)
     expected = GRID.to_world(voxels) * ([-1, 1, 1] if mirrored else 1)
     np.testing.assert_allclose(volume.grid.to_world(voxels), expected, atol=1e-9)
-    assert not reading.sides_confirmed
+    assert "sides" in [doubt.code for doubt in reading.doubts]
 
 
 # --- what is read

@@ -136,6 +136,13 @@ def test_what_others_write_beside_a_point_is_no_confidence(scene, tmp_path):
     assert np.isnan(confidence[:3]).all() and confidence[3] == 0.25
 
 
+@pytest.mark.parametrize("text", ["confidence 0.71, within 1.9 mm", "not visible", "not seen"])
+def test_what_this_and_earlier_versions_write_beside_a_point_stays(scene, tmp_path, text):
+    described = changed(lambda m: m["controlPoints"][0].update(description=text))
+    node = mrml.load_pose(scene, write(tmp_path / "a.mrk.json", described))
+    assert node.GetNthControlPointDescription(0) == text
+
+
 def test_many_measurements_take_no_time_because_mrml_never_sees_them(scene, tmp_path):
     many = markups(measurements=[{"name": f"x{i}", "enabled": True, "value": 1.0} for i in range(100_000)])
     node = mrml.load_pose(scene, write(tmp_path / "a.mrk.json", many))

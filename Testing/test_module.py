@@ -133,6 +133,15 @@ def test_geometry_that_the_importer_did_not_confirm_is_pointed_out(bench):
         assert "0.4, 0.5, 0.6 mm" in bench.ui.geometryLabel.text
 
 
+def test_what_the_reader_of_a_file_left_open_stands_below_the_volume(bench):
+    node = bench.volume(spacing=(0.5, 0.5, 0.5))
+    node.SetAttribute("FetalPose.Doubts", '[["sides", "as SlicerHeart reads it"]]')
+    bench.volume(spacing=(0.5, 0.5, 0.5))
+    assert bench.ui.geometryLabel.text == ""
+    bench.ui.inputSelector.setCurrentNode(node)
+    assert "was read as SlicerHeart reads it. Compare it with the picture" in bench.ui.geometryLabel.text
+
+
 def test_mirrored_volume_is_mirrored_for_the_network_and_its_pose_mirrored_back(bench):
     bench.volume()
     bench.ui.mirroredCheckBox.checked = True

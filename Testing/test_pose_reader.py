@@ -212,7 +212,7 @@ def test_arms_and_legs_are_put_right_each_for_themselves(body, limb):
     np.testing.assert_allclose(read(maps, sided=False)[0], body, atol=0.05)
 
 
-def test_of_two_hands_in_one_place_one_is_not_seen(body):
+def test_of_two_hands_in_one_place_one_is_not_visible(body):
     """Both maps know one hand only, as where the other is cut off: without sides it is not given to both."""
     maps = painted(without(body, OTHER_WRIST), (OTHER_WRIST, body[WRIST], 0.9))
     points, confidence = read(maps, sided=False)

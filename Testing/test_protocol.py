@@ -27,11 +27,12 @@ from FetalPoseLib.worker.protocol import (
     ProgressEvent,
     ProtocolError,
     Ready,
+    Unreadable,
     WarmUpRequest,
-    decode_event,
     decode_request,
     encode_event,
     encode_request,
+    event_in,
 )
 
 POINTS = np.arange(48, dtype=np.float64).reshape(16, 3) / 7
@@ -56,7 +57,7 @@ EVENT_EXAMPLES = [
     Done(3, Estimate(POINTS, CONFIDENCE, POINTS + 1, {"Model": "r4"}, ["a warning"])),
     Done(3, Estimate(POINTS, CONFIDENCE, POINTS, {}, [], 2 * CONFIDENCE, INTERVALS)),
     Done(3, Estimate(np.full((16, 3), np.nan), np.full(16, np.nan), POINTS, {}, [])),
-    Devices(4, (Device("cuda", "Test GPU", 1, 2), Device("cpu", "CPU", None, None))),
+    Devices(4, (Device("cuda", "Test GPU", 1), Device("cpu", "CPU", None))),
     Failed(5, "a message", True),
     Failed(None, "another", False, "a traceback"),
     Cancelled(6),
@@ -100,7 +101,7 @@ def test_a_request_is_read_as_it_was_written(request_):
 def test_an_event_is_read_as_it_was_written(event):
     line = encode_event(event)
     assert "\n" not in line and "NaN" not in line
-    assert_same(decode_event(line.encode()), event)
+    assert_same(event_in(line.encode()), event)
 
 
 def test_every_kind_of_message_has_an_example():
@@ -138,9 +139,9 @@ def test_no_option_of_the_example_has_its_default():
     ],
 )
 def test_a_line_that_is_no_event_is_a_clear_error(line, message):
-    with pytest.raises(ProtocolError, match="reinstall FetalPose") as caught:
-        decode_event(line)
-    assert message in str(caught.value)
+    found = event_in(line)
+    assert isinstance(found, Unreadable) and message in found.reason
+    assert "reinstall FetalPose" in str(found.error) and found.error.request == found.request
 
 
 @pytest.mark.parametrize(

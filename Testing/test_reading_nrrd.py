@@ -40,7 +40,7 @@ def refusal(path) -> str:
 def test_the_space_says_which_way_the_axes_point(tmp_path, space, to_ras):
     read = reading(tmp_path, space=space)
     np.testing.assert_allclose(read.volume.ijk_to_ras, np.diag([*np.multiply(to_ras, 0.9), 1]))
-    assert read.sides_confirmed
+    assert read.doubts == ()
 
 
 def test_a_left_handed_space_that_names_no_side_is_refused(tmp_path):
@@ -52,7 +52,7 @@ def test_without_a_space_the_sides_are_in_doubt(tmp_path):
     for fields in ({**NO_SPACE, "spacings": "0.9 0.9 0.9"}, {"space": None, "space_dimension": "3"}):
         read = reading(tmp_path, **fields)
         np.testing.assert_allclose(read.volume.ijk_to_ras, LPS)
-        assert [doubt.code for doubt in read.doubts] == ["orientation"] and not read.sides_confirmed
+        assert [doubt.code for doubt in read.doubts] == ["orientation"]
 
 
 @pytest.mark.parametrize("name", ["Space Directions", "spacedirections", "SPACE DIRECTIONS"])

@@ -28,13 +28,13 @@ def test_estimate_is_on_the_node_with_confidence_and_provenance(pose):
     assert pose.GetAttribute("FetalPose.Model") == "fetal-frame"
 
 
-def test_unseen_landmark_is_unset_and_measures_nothing(scene, observer):
+def test_a_landmark_that_is_not_visible_has_no_position_and_measures_nothing(scene, observer):
     points = POINTS.copy()
     points[5] = np.nan
     node = mrml.create_pose(scene)
     mrml.set_estimate(node, points, np.ones(16))
     assert node.GetNthControlPointPositionStatus(5) == node.PositionUndefined
-    assert node.GetNthControlPointDescription(5) == "not seen"
+    assert node.GetNthControlPointDescription(5) == "not visible"
     forearm = node.GetMeasurement("left_forearm")
     assert not forearm.GetValueDefined()
     assert node.GetMeasurement("left_upper_arm").GetValueDefined()
@@ -120,7 +120,7 @@ def test_only_what_a_person_moved_counts_as_moved(scene, observer, pose):
     pose.SetNthControlPointPosition(2, 0, 0, 0)
     pose.UnsetNthControlPointPosition(0)
     assert mrml.moved_landmarks(pose) == ("head", "neck")
-    mrml.set_estimate(pose, POINTS, held=[0, 2])
+    mrml.set_estimate(pose, POINTS, corrected=[0, 2])
     assert mrml.moved_landmarks(pose) == ("head", "neck")
     np.testing.assert_array_equal(mrml.points_of(pose)[2], [0, 0, 0])
     np.testing.assert_allclose(mrml.points_of(pose)[3:], POINTS[3:])

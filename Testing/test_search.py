@@ -142,7 +142,7 @@ def test_a_wrong_first_reading_is_searched_and_mended(estimator, case, monkeypat
     monkeypatch.setattr(Detector, "first_frames", lambda *_: [wrong])
     *events, found = estimator.run(case.volume, iterations=0)
     searched = [event.message for event in events if event.stage == "search"]
-    assert searched and all("Searching" in message and "looks" in message for message in searched)
+    assert searched and all("Searching" in message and "views" in message for message in searched)
     assert FetalFrame.from_landmarks(found.points).angle_to(truth) < 15
     assert np.nanmedian(np.linalg.norm(found.points - case.landmarks, axis=1)) < 2
 

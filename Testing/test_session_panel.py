@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 from session_desk import SKELETON, drag, index
+from volume_files import picture, write_nrrd
 
+from FetalPoseLib import scene as mrml
 from FetalPoseLib.body.measurements import segment_lengths
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.resources import resource_path
@@ -82,6 +84,21 @@ def test_a_volume_whose_geometry_nothing_confirms_is_pointed_out(desk):
     assert desk.session.geometry_warning(desk.volume) == ""
     desk.volume.SetSpacing(1, 1, 1)
     assert "exactly 1 mm" in desk.session.geometry_warning(desk.volume)
+
+
+def test_what_the_file_does_not_confirm_is_told_as_on_the_command_line(desk, tmp_path):
+    header = [f"sizes: {' '.join(['32'] * 3)}", "spacings: 1.1 1.1 1", "dimension: 3"]
+    volume = mrml.read_volume(desk.scene, write_nrrd(tmp_path / "a.nrrd", picture((32, 32, 32)), *header))
+    doubts = mrml.doubts_of(volume)
+    assert {doubt.code for doubt in doubts} == {"orientation", "one_mm"}
+    told = desk.session.geometry_warning(volume)
+    assert told.splitlines() == [doubt.sentence for doubt in doubts]
+    volume.SetAttribute("FetalPose.Doubts", '[["sides", "mirrored"]]')
+    told = desk.session.geometry_warning(volume)
+    assert "GE Kretz" in told and "read mirrored" in told and "Nothing confirms" not in told
+    desk.session.translate = "(translated) {}".format
+    volume.Modified()
+    assert desk.session.geometry_warning(volume).startswith("(translated) Left and right are not confirmed")
 
 
 def test_settings_say_what_the_views_show(desk):

@@ -16,8 +16,9 @@ from FetalPoseLib.network.unet import LandmarkNet
 from FetalPoseLib.network.weights import save_model
 from FetalPoseLib.simulation.datasets import draw_subject
 from FetalPoseLib.training.augmentation import Disturbance, cropped, disturbed
-from FetalPoseLib.training.detector import CONTINUED, Recipe, Trainer
+from FetalPoseLib.training.detector import Trainer
 from FetalPoseLib.training.pool import Pool, PoolCase, load_case, save_case
+from FetalPoseLib.training.recipes import CONTINUED, Recipe
 from FetalPoseLib.training.start import network_from
 from FetalPoseLib.training.tasks import draw, make_task, wrong_frame
 from FetalPoseLib.volume.grid import Grid
@@ -203,4 +204,7 @@ def test_an_unknown_factor_is_an_error(tmp_path, capsys):
     ]
     arguments += ["--without", "probe=convex"]
     assert main([str(argument) for argument in arguments]) != 0
-    assert "names no factor. Give one of kind, family, contact" in capsys.readouterr().err
+    assert (
+        "names no factor of simulated fetuses to leave out. Give one of kind, family, contact"
+        in capsys.readouterr().err
+    )

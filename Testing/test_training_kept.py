@@ -15,11 +15,12 @@ from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import TEMPORARY_PREFIX, locked
 from FetalPoseLib.network.unet import LandmarkNet
 from FetalPoseLib.training.curves import draw_curves
-from FetalPoseLib.training.detector import Recipe, Trainer
+from FetalPoseLib.training.detector import Trainer
 from FetalPoseLib.training.export import export_model
 from FetalPoseLib.training.folders import convert
 from FetalPoseLib.training.kept import append_row, read_rows, read_state, write_state
 from FetalPoseLib.training.pool import Pool, PoolCase, load_case, save_case
+from FetalPoseLib.training.recipes import Recipe
 from FetalPoseLib.training.run import TrainingOptions, train
 from FetalPoseLib.training.tasks import make_task
 from FetalPoseLib.volume.grid import Grid, Volume

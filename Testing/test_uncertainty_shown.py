@@ -42,7 +42,7 @@ def pose(scene):
 
 def test_a_pose_tells_radii_and_intervals_through_its_file(scene, pose, tmp_path):
     assert pose.GetNthControlPointDescription(0) == "confidence 0.71, within 0.6 mm"
-    assert pose.GetNthControlPointDescription(KNEE) == "not seen"
+    assert pose.GetNthControlPointDescription(KNEE) == "not visible"
     mrml.save_pose(pose, tmp_path / "pose.mrk.json")
     for node in (pose, mrml.load_pose(scene, tmp_path / "pose.mrk.json")):
         seen = np.arange(16) != KNEE

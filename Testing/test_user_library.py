@@ -15,7 +15,6 @@ from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import locked
 from FetalPoseLib.resources import resource_path
 from FetalPoseLib.session.user_library import Atlases, add_pose, pose_names, remove_pose
-from FetalPoseLib.worker.server import _with_own_atlases
 
 SKELETON = load_skeleton()
 ADD = """
@@ -93,8 +92,8 @@ def test_a_degenerate_pose_in_a_file_is_left_out_and_named(tmp_path, bodies, kin
     assert library.names == ("a", "c")
     assert len(library.left_out) == 1 and "'bad'" in library.left_out[0]
     bundled = PoseLibrary(bodies)
-    joined, sentences = _with_own_atlases(bundled, (str(path),))  # what the network's process refines with
-    assert len(joined) == len(bundled) + 2 and sentences == list(library.left_out)
+    joined = bundled.joined([library])  # what the network's process refines with
+    assert len(joined) == len(bundled) + 2 and joined.left_out == library.left_out
 
 
 def test_a_pose_that_is_left_out_is_logged(tmp_path, bodies, caplog):

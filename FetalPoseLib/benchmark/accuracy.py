@@ -45,6 +45,9 @@ def measure(
         command = f"accuracy --model {name} --split {split} --refinement {refinement}"
         command += f" --iterations {iterations}" * (iterations != EstimateOptions.iterations)
         command += f" --spacing {spacing:g}" * (spacing != DEFAULT_SPACING_MM)
+        k = getattr(estimator.refinement, "k", EstimateOptions.k)
+        command += f" --k {k}" * (k != EstimateOptions.k)
+        command += f" --spacing-mm {estimator.spacing_mm:g}" * (estimator.spacing_mm != estimator.own_spacing_mm)
     header = origin(command) | model_origin(estimator, model)
     header |= {"split": split, "spacing_mm": spacing, "iterations": iterations, "refinement_name": refinement}
     records = Records(records_path(make_folder(output), name, refinement, split), header, fresh=fresh)

@@ -15,12 +15,18 @@ from tqdm import tqdm
 from FetalPoseLib.benchmark.cases import CASES, open_case
 from FetalPoseLib.benchmark.observed import as_rows, trace
 from FetalPoseLib.benchmark.records import Records
-from FetalPoseLib.benchmark.report import NAME_OF, Folder, markdown, model_origin, origin
+from FetalPoseLib.benchmark.report import NAME_OF, Folder, markdown, model_origin, named, origin
 from FetalPoseLib.benchmark.tables import Run, overall, paired
 from FetalPoseLib.body.fetal_frame import TRUNK
 from FetalPoseLib.body.pose_library import PoseLibrary
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.refinement.options import REFINEMENTS, ConsensusOptions, OnlineSslOptions, RefinementOptions
+from FetalPoseLib.refinement.options import (
+    CONSENSUS,
+    REFINEMENTS,
+    ConsensusOptions,
+    OnlineSslOptions,
+    RefinementOptions,
+)
 from FetalPoseLib.simulation import DEFAULT_SPACING_MM
 from FetalPoseLib.simulation.fingerprint import FROZEN
 
@@ -52,11 +58,11 @@ class Choice:
     subset: str = "paper"  #: landmarks that register the atlases: "paper", "all" or "trunk"
 
     def values(self) -> dict:
-        """All options by the names of the tables; ``method`` is "consensus" or "ssl"."""
+        """All options by the names of the tables; ``method`` is `CONSENSUS` or "ssl"."""
         consensus = isinstance(self.refinement, ConsensusOptions)
-        found = {NAME_OF.get(name, name): value for name, value in asdict(self.refinement).items()}
+        found = named(asdict(self.refinement))
         library = {} if consensus else {"library_size": self.library_size, "subset": self.subset}
-        return {"method": "consensus" if consensus else "ssl", **found, **library}
+        return {"method": CONSENSUS if consensus else "ssl", **found, **library}
 
     @property
     def label(self) -> str:
@@ -82,9 +88,9 @@ def parse_axes(words: Iterable[str]) -> dict[str, tuple]:
 
 def _value(name: str, text: str):
     """What a word says, of the type that the option has; FetalPoseError if it says nothing of the kind."""
-    words = {"true": True, "false": False, "none": None}
+    words: dict[str, bool | None] = {"true": True, "false": False, "none": None}
     if text.lower() in words:
-        value = words[text.lower()]
+        value: object = words[text.lower()]
     else:
         try:
             value = json.loads(text)
@@ -111,7 +117,7 @@ def combinations(axes: Mapping[str, Sequence], *, full: bool = False) -> list[Ch
         varied = [{name: value} for name, values in ssl.items() for value in values]
     own = [{name: value} for name in _CONSENSUS for value in axes.get(name, ())]
     choices = [Choice(preset) for preset in REFINEMENTS.values()]
-    choices += [_varied("consensus", values) for values in own] + [_varied("paper", values) for values in varied]
+    choices += [_varied(CONSENSUS, values) for values in own] + [_varied("paper", values) for values in varied]
     return list(dict.fromkeys(choices))  # frozen dataclasses: equal ones are one
 
 

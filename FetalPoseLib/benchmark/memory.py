@@ -63,7 +63,9 @@ class SavedBytes(torch.autograd.graph.saved_tensors_hooks):
     def __init__(self, net: LandmarkNet):
         super().__init__(self._keep, lambda tensor: tensor)
         self._parameters = {_key(p) for p in net.parameters()}
-        self._sizes, self._owners, self._segment = {}, {}, None
+        self._sizes: dict[int, int] = {}
+        self._owners: dict[int, nn.Module | None] = {}
+        self._segment: nn.Module | None = None
         self._watches = []
         for segment in net.segments():
             self._watches.append(segment.register_forward_pre_hook(self._enter))
@@ -96,7 +98,7 @@ class SavedBytes(torch.autograd.graph.saved_tensors_hooks):
     @property
     def largest_segment(self) -> int:
         """Bytes kept within the segment that keeps most."""
-        sums = Counter()
+        sums: Counter[nn.Module] = Counter()
         for address, segment in self._owners.items():
             if segment is not None:
                 sums[segment] += self._sizes[address]
@@ -121,7 +123,7 @@ def saved_bytes(net: LandmarkNet, volume: Tensor) -> tuple[int, int]:
     return saved.total, saved.largest_segment
 
 
-def counted(step: str, spacing: float, width: int) -> tuple[int, int]:
+def counted(step: str, spacing: float, width: int) -> tuple[int, tuple[int, int]]:
     """`saved_bytes` without GCP of a step on a volume of the paper's extent, counted with fake tensors, and those with.
 
     Returns
@@ -193,4 +195,5 @@ def _network(step: str, width: int) -> LandmarkNet:
 
 def _shape(spacing: float) -> tuple[int, int, int]:
     """(nx, ny, nz) of the paper's average volume."""
-    return tuple(math.ceil(extent / spacing) for extent in EXTENT_MM)
+    nx, ny, nz = (math.ceil(extent / spacing) for extent in EXTENT_MM)
+    return nx, ny, nz

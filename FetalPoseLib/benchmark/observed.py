@@ -56,14 +56,19 @@ class Observed(Estimator):
         self.detector = ObservedDetector(detector.networks, detector.device, detector.template, detector.search)
 
     @property
+    def _seen(self) -> Seen:
+        assert isinstance(self.detector, ObservedDetector)
+        return self.detector.seen
+
+    @property
     def frames(self) -> list[FetalFrame]:
         """What pass 1 first read, likeliest first."""
-        return self.detector.seen.frames
+        return self._seen.frames
 
     @property
     def located_at(self) -> float | None:
         """When pass 1 had first read the volume, in seconds of `time.perf_counter`."""
-        return self.detector.seen.located_at
+        return self._seen.located_at
 
 
 def trace(estimator, volume: Volume, *, iterations: int) -> dict:

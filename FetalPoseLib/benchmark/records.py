@@ -1,4 +1,9 @@
-"""Records of a measurement, one JSON line each: a killed run goes on, and tables are made again without measuring."""
+"""Records of a measurement, one JSON line each: a killed run goes on, and tables are made again without measuring.
+
+Keys have the names that they had in the first records, so that all can be read: ``seen`` is 1 for each landmark within
+the scanned sector, ``looks`` counts the further views of consensus, and ``missed`` in the tables the landmarks within
+the sector that the network did not find.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,8 @@ from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import check_writable, replacing
 
 #: What must be the same for records to belong together; the rest of a header tells who measured, where and when.
-IDENTITY = ("model", "model_sha256", "library_sha256", "version", "split", "spacing_mm", "iterations", "refinement")
+IDENTITY = ("model", "model_sha256", "library_sha256", "version", "split", "spacing_mm", "iterations", "refinement",
+            "network_spacing_mm")  # fmt: skip
 
 
 class Records:
@@ -22,7 +28,8 @@ class Records:
     """
 
     def __init__(self, path: Path, header: dict, *, fresh: bool = False):
-        self.path, self.header, self.rows = Path(path), header, []
+        self.path, self.header = Path(path), header
+        self.rows: list[dict] = []
         check_writable(self.path)
         if self.path.exists() and not fresh:
             self.header, self.rows = read_records(self.path)
@@ -46,7 +53,7 @@ class Records:
             if self.header.get(key) != header.get(key):
                 raise FetalPoseError(
                     f"{self.path} was measured with {key} {self.header.get(key)}, not {header.get(key)}. "
-                    "Add --fresh to measure again, or choose another --output."
+                    "Measure afresh, or choose another output folder."
                 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,13 @@ from FetalPoseLib import __version__
 from FetalPoseLib.body.measurements import write_csv
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import replacing
-from FetalPoseLib.refinement.options import ConsensusOptions, OnlineSslOptions, RefinementOptions, differences
+from FetalPoseLib.refinement.options import (
+    CONSENSUS,
+    ConsensusOptions,
+    OnlineSslOptions,
+    RefinementOptions,
+    differences,
+)
 
 
 def origin(command: str) -> dict:
@@ -31,26 +37,32 @@ def origin(command: str) -> dict:
 
 
 #: What records, tables and the command line call a field of the options.
-NAME_OF = {"learning_rate": "lr", "hold_confidence": "trust"}
+NAME_OF = {"learning_rate": "lr", "hold_confidence": "trust", "views": "looks"}
 
 
 def refinement_record(options: RefinementOptions) -> dict:
     """The options as records hold them: all of consensus, and of the paper's loop what differs from the paper."""
     if isinstance(options, ConsensusOptions):
-        return {"method": "consensus", **asdict(options)}
-    changed = differences(options, OnlineSslOptions())
-    return {"method": "ssl", **{NAME_OF.get(name, name): value for name, value in changed.items()}}
+        return {"method": CONSENSUS, **named(asdict(options))}
+    return {"method": "ssl", **named(differences(options, OnlineSslOptions()))}
+
+
+def named(values: Mapping[str, object]) -> dict[str, object]:
+    """Values of the options' fields by the names that records, tables and the command line give them."""
+    return {NAME_OF.get(name, name): value for name, value in values.items()}
 
 
 def model_origin(estimator, model: str) -> dict:
     """Which weights and atlases are measured."""
     library = getattr(estimator, "library", None)
+    chosen = estimator.spacing_mm != estimator.own_spacing_mm
     return {
         "model": Path(model).stem,  # of weights of your own, the name without its folder
         "model_sha256": estimator.metadata["sha256"],
         "library_sha256": None if library is None else hashlib.sha256(library.poses.tobytes()).hexdigest(),
         "device": str(estimator.device),
         "refinement": refinement_record(estimator.refinement),
+        **({"network_spacing_mm": estimator.spacing_mm} if chosen else {}),
     }
 
 

@@ -67,16 +67,12 @@ def _accuracy(options: BenchmarkOptions) -> None:
     from FetalPoseLib.benchmark.report import markdown
     from FetalPoseLib.benchmark.tables import difference_table, summary_table, write_tables
 
-    settings = {
-        "model": options.estimate.model,
-        "spacing": options.spacing,
-        "iterations": options.estimate.iterations,
-        "fresh": options.fresh,
-    }
-    settings["refinement"] = options.estimate.refinement
-    estimator = _estimator(options)
+    estimator, chosen = _estimator(options), options.estimate
     for split in options.split:
-        measure(estimator, split, _subjects(options, split), options.output, **settings)
+        measure(
+            estimator, split, _subjects(options, split), options.output, model=chosen.model,
+            refinement=chosen.refinement, spacing=options.spacing, iterations=chosen.iterations, fresh=options.fresh,
+        )  # fmt: skip
     runs = write_tables(options.output)
     print(markdown(summary_table(runs)), markdown(difference_table(runs)), sep="\n\n")
 
@@ -162,8 +158,7 @@ def _pictures(options: BenchmarkOptions) -> None:
 def _estimator(options: BenchmarkOptions):
     from FetalPoseLib.benchmark.observed import Observed
 
-    chosen = options.estimate
-    return Observed(model=chosen.model, device=chosen.device, refinement=chosen.refinement)
+    return Observed.from_options(options.estimate)
 
 
 def _subjects(options: BenchmarkOptions, split: str) -> range:
@@ -173,5 +168,5 @@ def _subjects(options: BenchmarkOptions, split: str) -> range:
         return range(options.first, options.first + (options.subjects or ENDLESS_SUBJECTS))
     end = min(options.first + (options.subjects or FROZEN[split]), FROZEN[split])
     if options.first >= end:
-        raise FetalPoseError(f"The split {split} has {FROZEN[split]} subjects. Choose a smaller --first.")
+        raise FetalPoseError(f"The split {split} has {FROZEN[split]} subjects. Choose a smaller first index.")
     return range(options.first, end)

@@ -95,7 +95,7 @@ def main() -> None:
         torch.set_num_threads(threads)
     imported = time.perf_counter() - start
     start = time.perf_counter()
-    estimator = Observed(model=options.model, device=options.device)
+    estimator = Observed.from_options(options)
     opened = time.perf_counter() - start
     cold = {"import": imported, "open model": opened, **_run_once(estimator, path, options.iterations)}
     cold["total"] += imported + opened

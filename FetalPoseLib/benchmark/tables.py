@@ -6,10 +6,12 @@ landmark outside the scanned sector does not count.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import scipy.stats
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -20,6 +22,7 @@ from FetalPoseLib.body.estimate import points_of_rows
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.evaluation.metrics import auc, landmark_errors, pck, summary
+from FetalPoseLib.refinement.options import CONSENSUS
 
 STAGES = ("unrefined", "refined")
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # Okabe and Ito: told apart by the colour-blind too
@@ -36,8 +39,8 @@ class Run:
     @property
     def name(self) -> dict:
         """What tells it from the others in a table."""
-        refinement = self.header.get("refinement_name", "consensus")
-        model = self.header["model"] + (f" {refinement}" if refinement != "consensus" else "")
+        refinement = self.header.get("refinement_name", CONSENSUS)  # which the first records do not name
+        model = self.header["model"] + (f" {refinement}" if refinement != CONSENSUS else "")
         return {"model": model, "split": self.header["split"]}
 
     @property
@@ -91,9 +94,10 @@ def landmark_table(poses: dict[str, tuple[np.ndarray, np.ndarray]], measure: str
     ``poses`` holds for each column of ours the poses found and the truth, (N, 16, 3) RAS mm each.
     """
     names = load_skeleton().landmarks
-    rows = [{"landmark": f"L{i} {name}"} for i, name in enumerate(names, start=1)] + [{"landmark": "mean"}]
+    rows: list[dict] = [{"landmark": f"L{i} {name}"} for i, name in enumerate(names, start=1)]
+    rows.append({"landmark": "mean"})
     theirs = {"mean_mm": paper.ERROR_MM, "auc": paper.AUC}[measure]
-    columns = {f"paper {method}": numbers for method, numbers in theirs.items()}
+    columns: dict[str, Sequence[float | None]] = {f"paper {method}": numbers for method, numbers in theirs.items()}
     for label, (found, truth) in poses.items():
         measured = summary(found, truth)
         columns[label] = [measured["landmarks"][name][measure] for name in names] + [measured[measure]]
@@ -183,9 +187,13 @@ def _interval(name: str, values: np.ndarray) -> dict:
 
 def bootstrap(values: np.ndarray, *, level: float = 0.95, resamples: int = 10000) -> tuple[float, float]:
     """Percentile interval of the mean of `values` (N,) over resampled subjects; the same every time."""
-    drawn = np.random.default_rng(0).integers(len(values), size=(resamples, len(values)))
-    low, high = np.quantile(values[drawn].mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    if len(values) == 1:  # which scipy refuses
+        return float(values[0]), float(values[0])
+    interval = scipy.stats.bootstrap(
+        (values,), np.mean, confidence_level=level, n_resamples=resamples, method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval  # fmt: skip
+    return float(interval.low), float(interval.high)
 
 
 def frame_table(runs: list[Run]) -> list[dict]:

@@ -18,11 +18,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from FetalPoseLib.benchmark.accuracy import records_path
-from FetalPoseLib.benchmark.observed import as_points
 from FetalPoseLib.benchmark.records import read_records
 from FetalPoseLib.benchmark.report import Folder, markdown, origin
 from FetalPoseLib.benchmark.run import ENDLESS_SPLITS, SPLITS
 from FetalPoseLib.benchmark.tables import Run, bootstrap
+from FetalPoseLib.body.estimate import points_of_rows
 from FetalPoseLib.body.measurements import segment_lengths
 from FetalPoseLib.body.plausibility import crown_rump_length, unsure
 from FetalPoseLib.body.uncertainty import COVERAGE, GROUPS, Uncertainty, landmark_groups, segment_groups
@@ -49,7 +49,7 @@ class Poses:
     @classmethod
     def of(cls, runs: Sequence[Run]) -> Poses:
         rows = [row for run in runs for row in run.rows]
-        truth = np.array([as_points(row["body"]) for row in rows])
+        truth = np.array([points_of_rows(row["body"]) for row in rows])
         confidence = np.array([row["confidence"] for row in rows], dtype=np.float64)
         return cls(np.concatenate([run.poses("refined") for run in runs]), truth, confidence)
 

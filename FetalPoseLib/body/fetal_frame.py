@@ -91,6 +91,11 @@ class FetalFrame:
         return float(np.rad2deg(2 * np.arcsin(min(chord, 1.0))))
 
 
+def frame_obstacle(points, skeleton: Skeleton | None = None) -> str:
+    """Why a pose (16, 3) has no frame, as a sentence; empty if it has one."""
+    return _frame_or_reason(points, skeleton or load_skeleton())[1]
+
+
 def _frame_or_reason(points, skeleton: Skeleton) -> tuple[FetalFrame | None, str]:
     points = np.asarray(points, dtype=np.float64)
     at = {name: points[skeleton.index(name)] for name in TRUNK}

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from FetalPoseLib.body.fetal_frame import TRUNK, FetalFrame
+from FetalPoseLib.body.fetal_frame import TRUNK, frame_obstacle
 from FetalPoseLib.body.measurements import segment_lengths
-from FetalPoseLib.body.registration import Similarity, register_points
+from FetalPoseLib.body.registration import register_points
 from FetalPoseLib.body.skeleton import Skeleton, load_skeleton
 from FetalPoseLib.errors import FetalPoseError, listed
-from FetalPoseLib.npz import read_npz
+from FetalPoseLib.npz import arrays_or_reason
 
 MOST_BYTES = 2**26  # of one array: 170,000 poses
 LENGTHS_MM = (0.3, 300.0)  # of a segment: what a person can place apart; far above any fetus
@@ -37,13 +37,10 @@ class Registration:
     aligned : (A, 16, 3) mm
     residual : (A,) mm^2
         Sum of squared distances over all visible landmarks of the pose (Eq. 1).
-    transforms : Similarity
-        One per atlas, from the atlas to the pose.
     """
 
     aligned: np.ndarray
     residual: np.ndarray
-    transforms: Similarity
 
 
 class PoseLibrary:
@@ -61,7 +58,7 @@ class PoseLibrary:
     Attributes
     ----------
     left_out : tuple of str
-        After `load`: a sentence for each pose that the file holds and that is no body.
+        After `load` and `joined`: a sentence for each pose that the files hold and that is no body.
     """
 
     def __init__(self, poses, names: Sequence[str] = (), meta: dict | None = None, *, skeleton: Skeleton | None = None):
@@ -105,6 +102,15 @@ class PoseLibrary:
         kept = [i for i, other in enumerate(self.names) if other != name]
         return PoseLibrary(self.poses[kept], [self.names[i] for i in kept], self.meta, skeleton=self.skeleton)
 
+    def joined(self, others: Sequence[PoseLibrary]) -> PoseLibrary:
+        """A library of all atlases of this one and the others, with all their `left_out`."""
+        libraries = (self, *others)
+        poses = np.concatenate([library.poses for library in libraries])
+        names = [name for library in libraries for name in library.names]
+        library = PoseLibrary(poses, names, self.meta, skeleton=self.skeleton)
+        library.left_out = tuple(sentence for library in libraries for sentence in library.left_out)
+        return library
+
     def save(self, path: str | Path) -> None:
         """Write an .npz file, which `load` reads; nothing in it is pickled."""
         names, landmarks = (np.array(words, dtype=str) for words in (self.names, self.skeleton.landmarks))
@@ -121,17 +127,25 @@ class PoseLibrary:
         FetalPoseError
             The file is damaged, no pose library, or made for other landmarks.
         """
+        library = cls.load_or_reason(path, skeleton=skeleton)
+        if isinstance(library, str):
+            raise FetalPoseError(library)
+        return library
+
+    @classmethod
+    def load_or_reason(cls, path: str | Path, *, skeleton: Skeleton | None = None) -> PoseLibrary | str:
+        """As `load`, but where that raises, the sentence that says why."""
         skeleton = skeleton or load_skeleton()
-        arrays = read_npz(path, ("poses", "names", "meta", "landmarks"), most_bytes=MOST_BYTES)
+        arrays = arrays_or_reason(path, ("poses", "names", "meta", "landmarks"), most_bytes=MOST_BYTES)
+        if isinstance(arrays, str):
+            return arrays
         poses, names, landmarks = arrays["poses"], arrays["names"], arrays["landmarks"]
         if landmarks.dtype.kind != "U" or landmarks.ndim != 1 or names.dtype.kind != "U" or names.ndim != 1:
-            raise FetalPoseError(f"{path} is no pose library: its names are no texts. {RESTORE}")
+            return f"{path} is no pose library: its names are no texts. {RESTORE}"
         if tuple(landmarks.tolist()) != skeleton.landmarks:
-            raise FetalPoseError(
-                f"The pose library {path} has other landmarks than {skeleton.name}: {listed(landmarks.tolist())}."
-            )
+            return f"The pose library {path} has other landmarks than {skeleton.name}: {listed(landmarks.tolist())}."
         if poses.dtype.kind not in "iuf" or poses.shape != (len(names), len(skeleton), 3):
-            raise FetalPoseError(
+            return (
                 f"{path} is no pose library: {len(names)} names and poses of the shape {poses.shape} ({poses.dtype}), "
                 f"which should be ({len(names)}, {len(skeleton)}, 3). {RESTORE}"
             )
@@ -140,7 +154,7 @@ class PoseLibrary:
         except (ValueError, RecursionError):
             meta = None
         if not isinstance(meta, dict):
-            raise FetalPoseError(f"{path} is no pose library: its meta is no JSON object. {RESTORE}")
+            return f"{path} is no pose library: its meta is no JSON object. {RESTORE}"
         obstacles = [atlas_obstacle(pose, skeleton) for pose in poses]
         kept = [i for i, obstacle in enumerate(obstacles) if not obstacle]
         library = cls(poses[kept], names[kept].tolist(), meta, skeleton=skeleton)
@@ -172,11 +186,10 @@ class PoseLibrary:
         visible = np.isfinite(pose).all(axis=1)
         weights = self._weights(pose, visible, weights)
         target = np.where(visible[:, None], pose, 0.0)
-        moved = register_points(self.poses, target, weights, similarity=similarity)
-        aligned = moved.apply(self.poses)
+        aligned = register_points(self.poses, target, weights, similarity=similarity).apply(self.poses)
         squares = (aligned - target) ** 2
         residual = squares.reshape(len(self), -1) @ np.repeat(visible, 3).astype(np.float64)
-        return Registration(aligned, residual, moved)
+        return Registration(aligned, residual)
 
     def can_register(self, pose) -> bool:
         """Whether the pose (16, 3) has three landmarks of the subset that do not lie on a line, as `register` needs."""
@@ -238,10 +251,9 @@ def atlas_obstacle(pose, skeleton: Skeleton) -> str:
             name = segment.name.replace("_", " ")
             return f"Its {name} measures {length:.3g} mm; {LENGTHS_MM[0]:g} to {LENGTHS_MM[1]:g} mm is possible."
     if set(TRUNK) <= set(skeleton.landmarks):
-        try:
-            FetalFrame.from_landmarks(pose, skeleton)
-        except FetalPoseError as error:
-            return str(error)
+        reason = frame_obstacle(pose, skeleton)
+        if reason:
+            return reason
     return _obstacle(pose[list(skeleton.registration_subset)])
 
 

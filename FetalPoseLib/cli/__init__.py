@@ -22,6 +22,7 @@ COMMANDS = {
     "demo": ("FetalPoseLib.cli.demo", "estimate the pose in the bundled sample volume and compare it with the truth"),
 }
 
+_STYLE = argparse.RawDescriptionHelpFormatter  # a docstring is shown as it stands
 BROKEN_PIPE = 141  # as the shell says of a program that a broken pipe ended
 _DESCRIPTION = "Find and measure the pose of a fetus in a 3D ultrasound volume."
 _EPILOG = """\
@@ -90,12 +91,11 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser(chosen: str | None) -> argparse.ArgumentParser:
     """The whole parser, but with the arguments of the chosen command only: the others' modules stay unimported."""
-    style = {"formatter_class": argparse.RawDescriptionHelpFormatter}
-    parser = _Parser(prog="fetalpose", description=_DESCRIPTION, epilog=_EPILOG, **style)
+    parser = _Parser(prog="fetalpose", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=_STYLE)
     parser.add_argument("--version", action="version", version=f"fetalpose {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
     for name, (module_name, summary) in COMMANDS.items():
-        command = commands.add_parser(name, help=summary, **style)
+        command = commands.add_parser(name, help=summary, formatter_class=_STYLE)
         if name == chosen:
             module = import_module(module_name)
             command.description = module.__doc__

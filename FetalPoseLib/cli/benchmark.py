@@ -27,9 +27,7 @@ from pathlib import Path
 
 from FetalPoseLib.benchmark import run as benchmark
 from FetalPoseLib.benchmark.run import ENDLESS_SPLITS, SPLITS, WHAT, BenchmarkOptions
-from FetalPoseLib.cli.estimate import add_estimator_arguments
-from FetalPoseLib.cli.options import ESTIMATE_ARGUMENTS, count, positive, take_defaults
-from FetalPoseLib.refinement.options import EstimateOptions
+from FetalPoseLib.cli.options import add_estimator_arguments, count, estimate_options, positive, take_defaults
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,6 +63,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    estimate = EstimateOptions(**{name: getattr(args, name) for name in ESTIMATE_ARGUMENTS})
     own = {field.name: getattr(args, field.name) for field in fields(BenchmarkOptions) if field.name != "estimate"}
-    benchmark.run(args.what, BenchmarkOptions(estimate=estimate, **own))
+    benchmark.run(args.what, BenchmarkOptions(estimate=estimate_options(args), **own))

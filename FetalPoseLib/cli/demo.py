@@ -9,11 +9,8 @@ Writes pose.mrk.json, lengths.csv and pose.png; open the first in 3D Slicer and 
 import argparse
 from pathlib import Path
 
-import numpy as np
-
-from FetalPoseLib.cli.estimate import add_estimator_arguments, estimate
-from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.resources import resource_path
+from FetalPoseLib.cli.estimate import print_lengths, shown
+from FetalPoseLib.cli.options import add_estimator_arguments, estimate_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,23 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from FetalPoseLib import scene as mrml
-    from FetalPoseLib.evaluation.metrics import landmark_errors
+    from FetalPoseLib.session.sample import estimate_sample
 
-    folder = args.output
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FetalPoseError(f"Cannot make the folder {folder}: {error.strerror}. Choose another.") from error
-    points = estimate(
-        args,
-        resource_path("sample", "sample.nrrd"),
-        output=folder / "pose.mrk.json",
-        table=folder / "lengths.csv",
-        picture=folder / "pose.png",
-    )
-    truth = mrml.points_of(mrml.load_pose(mrml.new_scene(), resource_path("sample", "sample.mrk.json")))
-    errors = landmark_errors(points[None], truth[None])
-    found = np.isfinite(errors)
-    print(f"\nerror against the truth: mean {errors[found].mean():.2f} mm, largest {errors[found].max():.2f} mm")
-    print(f"wrote {', '.join(str(folder / name) for name in ('pose.mrk.json', 'lengths.csv', 'pose.png'))}")
+    result = shown(estimate_sample, args.output, estimate_options(args))
+    print_lengths(result.found.lengths)
+    print(f"\nerror against the truth: mean {result.mean_mm:.2f} mm, largest {result.largest_mm:.2f} mm")
+    print(f"wrote {', '.join(map(str, result.files))}")

@@ -47,13 +47,15 @@ validation. --export writes the model from what there is without training any fu
 """
 
 import argparse
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
 from FetalPoseLib.cli.options import positive, take_defaults
 from FetalPoseLib.network.device import DEVICES
-from FetalPoseLib.training.models import MODELS
-from FetalPoseLib.training.options import TrainingOptions
+from FetalPoseLib.training.models import MODELS, Model, Pass
+from FetalPoseLib.training.options import METHODS, PRECISIONS, PRESENTATIONS, RESUME, SIMULATED_CASES, TrainingOptions
+from FetalPoseLib.training.recipes import RECIPES
 from FetalPoseLib.training.run import train
 
 
@@ -66,15 +68,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--validation",
         metavar="FOLDER",
         type=Path,
-        help="your own volumes to measure the error on (default: 24 simulated ones; none with --data)",
+        help="your own volumes to measure the error on (default: those of Sim-152; none with --data)",
     )
     add("--folder", metavar="FOLDER", type=Path, help="what the training keeps (default runs/MODEL)")
-    add("--pass", dest="only", choices=("locate", "orient", "detect"), help="train one of fetal-frame's networks only")
+    add(
+        "--pass",
+        dest="only",
+        choices=[p.task for p in MODELS["fetal-frame"].passes],
+        help="train one of fetal-frame's networks only",
+    )
     add(
         "--steps",
         type=positive,
         metavar="N",
-        help="for each network (default 6000 for locate and orient, 9500 for detect, 16000 for r4 and gcp)",
+        help=f"for each network (default {_by_network(lambda _, p: p.steps)})",
     )
     add("--from", dest="start", metavar="MODEL", help="start from the weights of a bundled model or of a file")
     add(
@@ -87,46 +94,53 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--presentation",
-        choices=("any", "standard"),
+        choices=PRESENTATIONS,
         help="how simulated fetuses lie: any way round "
         "(default), or standard, within 70 degrees of head to one side and face to the probe",
     )
     add(
         "--recipe",
-        choices=("paper", "shipped", "continued", "compared"),
+        choices=RECIPES,
         help="how to train, see above (default: the model's)",
     )
-    add("--method", choices=("land", "rnn", "gan", "pair"), help="go on as a method of the paper's tables, see above")
+    add("--method", choices=METHODS, help="go on as a method of the paper's tables, see above")
     add(
         "--checkpointing",
         choices=("on", "off"),
-        help="of gradients: a third of the memory at 1.4 times the time (default: on for gcp)",
+        help=f"of gradients: a third of the memory at 1.4 times the time (default: on for {_with_checkpointing()})",
     )
-    add("--width", type=positive, metavar="W", help="channels of the first level (default 16; detect 24)")
+    add(
+        "--width",
+        type=positive,
+        metavar="W",
+        help=f"channels of the first level (default {_by_network(lambda _, p: p.width)})",
+    )
     add(
         "--input-stride",
         type=int,
         choices=(1, 2),
-        help="2 halves the resolution inside, 1 is the paper's (default 2 for fetal-frame, 1 for r4 and gcp)",
+        help="2 halves the resolution inside, 1 is the paper's "
+        f"(default {_by_network(lambda model, _: model.input_stride)})",
     )
     add("--seed", type=int, metavar="N", help="of weights and augmentation (default %(default)s)")
     add(
         "--cases",
         type=int,
         metavar="N",
-        help="fetuses to simulate (default 1000; none with --data); the first 100 are the training subjects of Sim-152",
+        help=f"fetuses to simulate (default {SIMULATED_CASES}; none with --data); "
+        "the first 100 are the training subjects of Sim-152",
     )
     add("--workers", type=positive, metavar="N", help="processes that simulate (default: half of the cores)")
     add(
         "--resume",
-        choices=("automatic", "never"),
+        choices=RESUME,
         help="automatic (default) goes on with a training in --folder, never refuses to",
     )
     add("--export", action="store_true", help="write the model from what has been trained, and train no further")
     add("--curves", metavar="CURVES.png", type=Path, help="also draw loss and error over the steps")
     add(
         "--precision",
-        choices=("float16", "int8", "int4"),
+        choices=PRECISIONS,
         help="of the weights in the file: float16 (default), int8 for half the size, int4 for a quarter",
     )
     add(
@@ -142,3 +156,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     train(TrainingOptions(**{field.name: getattr(args, field.name) for field in fields(TrainingOptions)}))
+
+
+def _by_network(value: Callable[[Model, Pass], int]) -> str:
+    """What differs between the networks, such as "6000 for locate and orient, 9500 for detect"."""
+    names: dict[int, list[str]] = {}
+    for name, model in MODELS.items():
+        for network in model.passes:
+            names.setdefault(value(model, network), []).append(name if len(model.passes) == 1 else network.task)
+    return ", ".join(f"{value} for {_and(listed)}" for value, listed in names.items())
+
+
+def _with_checkpointing() -> str:
+    return _and([name for name, model in MODELS.items() if model.checkpointing])
+
+
+def _and(names: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

@@ -277,5 +277,5 @@ class Detector:
 
 
 def _judged(view: View) -> Judged:
-    assert view.frame is not None, "pass 2 looks from a frame"
+    assert view.frame is not None, "a view of pass 2 has a frame"
     return Judged(view.frame, view.certainty, view.own_frame, view)

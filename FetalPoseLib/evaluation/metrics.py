@@ -65,7 +65,7 @@ def summary(predicted, truth, skeleton: Skeleton | None = None) -> dict:
     errors = landmark_errors(predicted, truth)
     detected = np.where(np.isfinite(errors), errors, np.nan)
     deviation = segment_lengths(predicted, skeleton) - segment_lengths(truth, skeleton)
-    areas = auc(errors, axis=0)
+    areas = np.asarray(auc(errors, axis=0))
     return {
         "volumes": len(errors),
         "mean_mm": _mean(detected),

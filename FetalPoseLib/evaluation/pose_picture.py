@@ -159,7 +159,7 @@ def _draw_scale(axes, shape: tuple[int, int]) -> None:
 def _draw_radii(axes, local: np.ndarray, radius_mm: np.ndarray, view: _View) -> None:
     """Circles of the radius about the landmarks (voxels) that lie in a section."""
     for i in np.flatnonzero(_in_section(local[:, view.along]) & (radius_mm > 0)):
-        centre = local[i, [view.across, view.up]]
+        centre = (float(local[i, view.across]), float(local[i, view.up]))
         axes.add_patch(Circle(centre, radius_mm[i] / PIXEL_MM, fill=False, edgecolor=_INK, linewidth=0.8, alpha=0.6))
 
 

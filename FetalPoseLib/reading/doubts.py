@@ -75,11 +75,6 @@ class Reading:
     frames: int = 1
 
     @property
-    def sides_confirmed(self) -> bool:
-        """Whether left and right of the volume are known to be those of the fetus's world."""
-        return not any(doubt.code in ("sides", "orientation") for doubt in self.doubts)
-
-    @property
     def in_probe_coordinates(self) -> bool:
         """Whether the volume is a `ProbeVolume`, which Slicer can show only once it is resampled."""
         return isinstance(self.volume, ProbeVolume)

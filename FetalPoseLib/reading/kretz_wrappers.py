@@ -37,11 +37,11 @@ class Payload:
 
 def is_kretz(path: str | Path) -> bool:
     """Whether the file is a Kretz file or wraps one. Never raises: what cannot be read is none."""
-    try:
-        with open_payload(path):
-            return True
-    except (FetalPoseError, OSError):
-        return False
+    with ExitStack() as stack:
+        try:
+            return isinstance(_found(Path(path), stack), Payload)
+        except OSError:
+            return False
 
 
 @contextmanager
@@ -53,19 +53,26 @@ def open_payload(path: str | Path) -> Iterator[Payload]:
     FetalPoseError
         There is none, or several, or the file around it is damaged.
     """
-    path = Path(path)
+    with ExitStack() as stack:
+        found = _found(Path(path), stack)
+        if isinstance(found, str):
+            raise FetalPoseError(found)
+        yield found
+
+
+def _found(path: Path, stack: ExitStack) -> Payload | str:
+    """The Kretz file in ``path``, open as long as ``stack``; or a sentence that says why there is none."""
     if not path.is_file():  # neither a folder nor a pipe, which would never end
-        raise FetalPoseError("It is no file. Choose a .vol, .v00 or .4dv file, or a DICOM file.")
+        return "It is no file. Choose a .vol, .v00 or .4dv file, or a DICOM file."
     size = path.stat().st_size
     if size > MAX_BYTES:
-        raise FetalPoseError(f"It has {size / 2**30:.1f} GiB, more than any volume. Choose another file.")
-    with open(path, "rb") as stream:
-        head = _head(stream)
-        if head.startswith(b"PK\x03\x04"):
-            with _member(stream) as (inner, inner_size):
-                yield _payload(inner, _head(inner), inner_size)
-        else:
-            yield _payload(stream, head, size)
+        return f"It has {size / 2**30:.1f} GiB, more than any volume. Choose another file."
+    stream: BinaryIO = stack.enter_context(open(path, "rb"))
+    head = _head(stream)
+    if not head.startswith(b"PK\x03\x04"):
+        return _payload(stream, head, size)
+    member = _member(stream, stack)
+    return member if isinstance(member, str) else _payload(member[0], _head(member[0]), member[1])
 
 
 def _head(stream: BinaryIO) -> bytes:
@@ -79,20 +86,20 @@ def _may_hold_kretz(head: bytes) -> bool:
     return head.startswith(b"KRETZFILE") or head[128:] == b"DICM"
 
 
-def _payload(stream: BinaryIO, head: bytes, size: int) -> Payload:
+def _payload(stream: BinaryIO, head: bytes, size: int) -> Payload | str:
     if head.startswith(SIGNATURE):
         return Payload(stream, 0, size)
     if head.startswith(b"KRETZFILE"):
-        raise FetalPoseError(f"It is a Kretz file of another version than 1.0. {how_to_export()}")
+        return f"It is a Kretz file of another version than 1.0. {how_to_export()}"
     if head[128:] == b"DICM":
         return _in_dicom(stream, size)
-    raise FetalPoseError("It is no Kretz file, and no DICOM or zip file that could hold one.")
+    return "It is no Kretz file, and no DICOM or zip file that could hold one."
 
 
-def _in_dicom(stream: BinaryIO, size: int) -> Payload:
+def _in_dicom(stream: BinaryIO, size: int) -> Payload | str:
     """The element of private creator KRETZ_US in group 7FE1; nothing else of the data set is kept."""
     if _DEFLATED in stream.read(2048):
-        raise FetalPoseError("It is a deflated DICOM file. Export it uncompressed.")
+        return "It is a deflated DICOM file. Export it uncompressed."
     stream.seek(0)
     from pydicom.filereader import read_partial  # here, because a file by itself does not need it
 
@@ -113,42 +120,39 @@ def _in_dicom(stream: BinaryIO, size: int) -> Payload:
             warnings.simplefilter("ignore")  # they quote values
             read_partial(stream, reached, specific_tags=[_PRIVATE_GROUP << 16 | 0x10])  # all others are stepped over
     except Exception:  # a damaged file ends in any of a dozen of pydicom's and Python's; they may quote values
-        raise FetalPoseError("It is a damaged DICOM file. Export it again.") from None
+        return "It is a damaged DICOM file. Export it again."
     if not found:
         if _MOVIE in creators.values():
-            raise FetalPoseError(f"It is a GE movie group, which only GE's own loader reads. {how_to_export()}")
-        raise FetalPoseError("It is a DICOM file without a GE Kretz volume in it.")
+            return f"It is a GE movie group, which only GE's own loader reads. {how_to_export()}"
+        return "It is a DICOM file without a GE Kretz volume in it."
     start, length = found[0]
     if not 0 < length <= size - start:
-        raise FetalPoseError(f"It is cut short: its volume takes {length} bytes and {size - start} are left.")
+        return f"It is cut short: its volume takes {length} bytes and {size - start} are left."
     return Payload(stream, start, start + length)
 
 
-@contextmanager
-def _member(stream: BinaryIO) -> Iterator[tuple[BinaryIO, int]]:
-    """The one member of a zip that is or wraps a Kretz file, and its size in bytes."""
-    with ExitStack() as stack:
-        try:
-            inner, size = _checked_member(stack.enter_context(zipfile.ZipFile(stream)), stack)
-        except _DAMAGED:  # they name members
-            raise FetalPoseError("It is a damaged or encrypted zip. Copy it again, or unpack it.") from None
-        yield inner, size
+def _member(stream: BinaryIO, stack: ExitStack) -> tuple[BinaryIO, int] | str:
+    """The one member of a zip that is or wraps a Kretz file, and its size in bytes; or why there is none."""
+    try:
+        return _checked_member(stack.enter_context(zipfile.ZipFile(stream)), stack)
+    except _DAMAGED:  # they name members
+        return "It is a damaged or encrypted zip. Copy it again, or unpack it."
 
 
-def _checked_member(archive: zipfile.ZipFile, stack: ExitStack) -> tuple[BinaryIO, int]:
+def _checked_member(archive: zipfile.ZipFile, stack: ExitStack) -> tuple[BinaryIO, int] | str:
     """Inflated and counted once before it is believed, block by block."""
     members = [info for info in archive.infolist() if not info.is_dir()]
     if len(members) > MAX_MEMBERS:
-        raise FetalPoseError(f"It is a zip of {len(members)} files. Unpack it and choose one.")
+        return f"It is a zip of {len(members)} files. Unpack it and choose one."
     found = [info for info in members if _readable(info) and _may_hold_kretz(_start(archive, info))]
     if not found:
-        raise FetalPoseError("It is a zip without a GE Kretz volume in it.")
+        return "It is a zip without a GE Kretz volume in it."
     if len(found) > 1:
-        raise FetalPoseError(f"It is a zip of {len(found)} volumes. Unpack it and choose one.")
+        return f"It is a zip of {len(found)} volumes. Unpack it and choose one."
     inner = stack.enter_context(archive.open(found[0]))
     inflated = sum(len(block) for block in iter(lambda: inner.read(1 << 20), b""))
     if inflated != found[0].file_size:
-        raise FetalPoseError("It is a damaged zip. Copy it again.")
+        return "It is a damaged zip. Copy it again."
     return cast(BinaryIO, inner), inflated
 
 

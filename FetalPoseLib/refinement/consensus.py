@@ -1,4 +1,4 @@
-"""Refinement by consensus: the network looks again, at the mirror image first, and its looks are joined.
+"""Refinement by consensus: further views of the volume, its mirror image first, are joined.
 
 A network's mistakes depend on how the volume is shown, so they are seldom the same in two views. Each iteration shows
 the same volume in another way, mirrored or from another frame. It brings the heatmaps to the grid of the first view and
@@ -24,13 +24,13 @@ from FetalPoseLib.volume.axis_turns import MIRROR, AxisTurn
 from FetalPoseLib.volume.grid import Grid
 from FetalPoseLib.volume.resampling import sample
 
-#: Standard deviation of the frames of further looks: degrees, body units, log of size. Half of that in training.
-LOOK_SD = (6.0, 0.03, 0.04)
+#: Standard deviation of the frames of further views: degrees, body units, log of size. Half of that in training.
+VIEW_SD = (6.0, 0.03, 0.04)
 
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
-    """After ``iteration`` further looks: ``points`` (16, 3) RAS mm, NaN where not visible; ``confidence`` (16,)."""
+    """After ``iteration`` further views: ``points`` (16, 3) RAS mm, NaN where not visible; ``confidence`` (16,)."""
 
     iteration: int
     points: np.ndarray
@@ -39,15 +39,15 @@ class Agreement:
 
 @dataclass(frozen=True, eq=False)
 class Consensus:
-    """The loop over looks at one volume.
+    """The loop over views of one volume.
 
     Parameters
     ----------
-    look : callable
-        From the number of a further look, 1 for the first, to its heatmaps (16, nz, ny, nx) on ``grid``.
+    heatmaps_of : callable
+        From the number of a further view, 1 for the first, to its heatmaps (16, nz, ny, nx) on ``grid``.
     grid : where the heatmaps lie in the world.
     reader : how a pose is read from heatmaps.
-    iterations : further looks; 0 reads the first one only, jointly.
+    iterations : further views; 0 reads the first one only, jointly.
     placed : landmark index (0-based) to (3,) RAS mm, points a person has placed, see `PoseReader.read`.
 
     Raises
@@ -56,7 +56,7 @@ class Consensus:
         A placed point is not finite, or ``iterations`` is negative.
     """
 
-    look: Callable[[int], Tensor]
+    heatmaps_of: Callable[[int], Tensor]
     grid: Grid
     reader: PoseReader
     iterations: int = 1
@@ -69,21 +69,21 @@ class Consensus:
             raise ValueError(f"a placed point must be finite: {dict(self.placed)}")
 
     def run(self, heatmaps: Tensor) -> Iterator[Agreement]:
-        """Yield `iterations` + 1 agreements, the first on the first look's heatmaps (16, nz, ny, nx) alone."""
+        """Yield `iterations` + 1 agreements, the first on the first view's heatmaps (16, nz, ny, nx) alone."""
         total = heatmaps.clone()
         for iteration in range(self.iterations + 1):
             if iteration:
-                total += self.look(iteration)
+                total += self.heatmaps_of(iteration)
             yield Agreement(iteration, *self.reader.read(total / (iteration + 1), self.grid, self.placed))
 
 
-def frame_of_look(frame: FetalFrame, number: int) -> tuple[FetalFrame, AxisTurn]:
-    """Whence look ``number`` sees the fetus, and how: the first in its own frame mirrored, every other mirrored."""
+def frame_of_view(frame: FetalFrame, number: int) -> tuple[FetalFrame, AxisTurn]:
+    """The frame of further view ``number``, and how it is turned: the first is mirrored in place, then every other."""
     turn = MIRROR if number % 2 else AxisTurn()
     if number == 1:
         return frame, turn
-    degrees, shift, scale = LOOK_SD
-    rng = np.random.default_rng(number)  # the same looks every time
+    degrees, shift, scale = VIEW_SD
+    rng = np.random.default_rng(number)  # the same views every time
     return frame.disturbed(rng, rotation_deg=degrees, shift=shift, scale=scale), turn
 
 
@@ -96,12 +96,12 @@ def heatmaps_turned(heatmaps: Callable[[Tensor], Tensor], image: Tensor, turn: A
     return found[torch.as_tensor(mirror.copy(), device=found.device)] if turn.mirrors else found
 
 
-def further_look(detector: Detector, view: View, number: int) -> Tensor:
-    """The heatmaps (16, nz, ny, nx) of further look ``number`` (1 is the mirror image), on the grid of the view's."""
+def further_view(detector: Detector, view: View, number: int) -> Tensor:
+    """The heatmaps (16, nz, ny, nx) of further view ``number``, 1 for the mirror image, on the grid of ``view``'s."""
     network = detector.main
     seen_from = view.own_frame or view.frame
-    assert seen_from is not None, "pass 2 looks from a frame"
-    frame, turn = frame_of_look(seen_from, number)
+    assert seen_from is not None, "a view of pass 2 has a frame"
+    frame, turn = frame_of_view(seen_from, number)
     box = network.spec.box(frame)
     found = heatmaps_turned(network.heatmaps, view.scan.on(box), turn, load_skeleton().mirror)
     there, here = network.heatmap_grid(box), network.heatmap_grid(view.grid)

@@ -7,12 +7,14 @@ from dataclasses import dataclass, fields, replace
 from FetalPoseLib.body.pose_library import SUPPORT_SET_SIZE
 from FetalPoseLib.errors import FetalPoseError
 
+CONSENSUS = "consensus"  #: the name of the refinement by `ConsensusOptions`
+
 
 @dataclass(frozen=True)
 class ConsensusOptions:
-    """Refinement by consensus: the network looks again, and its heatmaps are averaged and read together."""
+    """Refinement by consensus: the heatmaps of several views are averaged and read together."""
 
-    looks: int = 1  #: further looks at most; the first is the mirror image, which needs no other frame
+    views: int = 1  #: further views at most; the first is the mirror image, which needs no other frame
     jointly: bool = True  #: choose the peaks of all landmarks together, by the pose library's lengths and atlases
 
 
@@ -46,7 +48,7 @@ RefinementOptions = ConsensusOptions | OnlineSslOptions
 
 #: By name. *holding* is the paper's with the confident landmarks held; its values were chosen on validation subjects.
 REFINEMENTS: dict[str, RefinementOptions] = {
-    "consensus": ConsensusOptions(),
+    CONSENSUS: ConsensusOptions(),
     "paper": OnlineSslOptions(),
     "holding": OnlineSslOptions(hold_confidence=0.2, similarity=True, learning_rate=1e-4),
 }
@@ -58,8 +60,8 @@ class EstimateOptions:
 
     model: str = "fetal-frame"  #: a name in the models' manifest, or the path of a safetensors file
     device: str = "auto"  #: one of `network.device.DEVICES`; "auto" takes a GPU if there is one
-    refinement: str = "consensus"  #: a name in `REFINEMENTS`
-    iterations: int = 6  #: steps of refinement at most; 0 is the bare detection; consensus takes `looks` of them
+    refinement: str = CONSENSUS  #: a name in `REFINEMENTS`
+    iterations: int = 6  #: steps of refinement at most; 0 is the bare detection; consensus takes `views` of them
     k: int = OnlineSslOptions.k  #: atlases in the support set, for the refinements that have one
     spacing_mm: float | None = None  #: of the network's input, one that the model allows; None: the model's own
     libraries: tuple[str, ...] = ()  #: paths of .npz files with a person's own atlases, beside the bundled ones

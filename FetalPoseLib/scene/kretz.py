@@ -6,6 +6,7 @@ from FetalPoseLib.reading.doubts import Doubt
 from FetalPoseLib.reading.kretz import read_kretz
 from FetalPoseLib.volume.grid import Volume
 from FetalPoseLib.volume.probe_resampling import scan_converted
+from FetalPoseLib.volume.probe_volume import ProbeVolume
 
 SCAN_CONVERSION_MM = 0.5  # voxels of the node, half of those that the network reads
 
@@ -16,5 +17,6 @@ def read_kretz_volume(path: str | Path, frame: int | None = None) -> tuple[Volum
     FetalPoseError as for `reading.kretz.read_kretz`; ``frame`` counts from 1.
     """
     reading = read_kretz(path, frame=frame)
-    volume = reading.volume
-    return scan_converted(volume, SCAN_CONVERSION_MM) if reading.in_probe_coordinates else volume, reading.doubts
+    if isinstance(reading.volume, ProbeVolume):
+        return scan_converted(reading.volume, SCAN_CONVERSION_MM), reading.doubts
+    return reading.volume, reading.doubts

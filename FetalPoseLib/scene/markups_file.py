@@ -28,8 +28,8 @@ MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "um": 1e-3}
 SYSTEMS = {"LPS": "LPS", "RAS": "RAS", "1": "LPS", "0": "RAS"}  # the numbers are those of .fcsv
 STATUSES = {"defined": "defined", "missing": "missing", "undefined": "undefined", "preview": "undefined"}
 FCSV_STATUSES = {"0": "undefined", "1": "preview", "2": "defined", "3": "missing"}
-DESCRIPTION = re.compile(  # what FetalPose writes beside a point
-    r"confidence [01](\.\d{1,6})?(, within \d{1,4}(\.\d{1,6})? mm)?|not seen", re.ASCII
+DESCRIPTION = re.compile(  # what FetalPose writes beside a point; "not seen" stands in earlier files
+    r"confidence [01](\.\d{1,6})?(, within \d{1,4}(\.\d{1,6})? mm)?|not visible|not seen", re.ASCII
 )
 LIST_TYPES = ("Fiducial", "PointList")
 PROVENANCE = "provenance"  # name of the measurement that carries the node's attributes
@@ -76,7 +76,7 @@ def problems_of(labels: Sequence[str]) -> str:
 def read_landmarks(path: Path, *, complete: bool = False) -> Landmarks:
     """The landmarks in a `.mrk.json` or `.fcsv` file.
 
-    Up to half of the landmarks may be absent, as those that cannot be seen, unless the list must be ``complete``.
+    Up to half of the landmarks may be absent, as those that are not visible, unless the list must be ``complete``.
     Another list in the file does not matter, unless it holds landmarks, too.
 
     Raises
@@ -161,8 +161,8 @@ def _lists_of_json(text: str, path: Path) -> list[tuple[list, dict]]:
     markups = document.get("markups") if isinstance(document, dict) else None
     if not isinstance(markups, list):
         markups = []
-    lists = [m for m in markups if isinstance(m, dict) and m.get("type") in LIST_TYPES]
-    lists = [(m["controlPoints"], m) for m in lists if isinstance(m.get("controlPoints"), list)]
+    found = [m for m in markups if isinstance(m, dict) and m.get("type") in LIST_TYPES]
+    lists = [(m["controlPoints"], m) for m in found if isinstance(m.get("controlPoints"), list)]
     if not lists:
         raise FetalPoseError(f"{path} is not a markups point list (.mrk.json). Choose a pose saved by Slicer.")
     return lists

@@ -1,6 +1,6 @@
 """The pose as a markups node: 16 named control points, and what the estimator said about them.
 
-A landmark that is not seen is a control point without a position, never a guess. What the estimator put in stays on
+A landmark that is not visible is a control point without a position, never a guess. What the estimator put in stays on
 the node (attribute `FetalPose.Original`), so which landmarks a person moved is a comparison, not a record of events:
 undo takes a landmark off the list, and an estimator's own updates are never on it.
 """
@@ -17,14 +17,15 @@ from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError, listed
 from FetalPoseLib.scene.markups_file import PREFIX, landmark_name, problems_of
 
-ORIGINAL = PREFIX + "Original"  # local RAS mm of each landmark before a person moved it, as JSON; null where unset
+ORIGINAL = PREFIX + "Original"  # local RAS mm of each landmark before a person placed it, as JSON; null: not visible
 SKELETON = PREFIX + "Skeleton"
 INTERVALS = PREFIX + "LengthIntervals"  # mm, of each segment, as JSON; null where an end is not visible
+NOT_VISIBLE = "not visible"  # what is said of a landmark without a position
 MOVED_MM = 1e-3  # positions are stored to 1e-4 mm
 
 
 def create_pose(scene, name: str = "Fetal pose"):
-    """A new vtkMRMLMarkupsFiducialNode with the skeleton's landmarks, all still unset."""
+    """A new vtkMRMLMarkupsFiducialNode with the skeleton's landmarks, none with a position yet."""
     node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", name)
     for landmark in load_skeleton().landmarks:
         node.AddControlPoint(vtk.vtkVector3d(0, 0, 0), landmark)
@@ -49,7 +50,7 @@ def set_estimate(
     confidence: Sequence[float] | None = None,
     *,
     provenance: Mapping[str, str] | None = None,
-    held: Collection[int] = (),
+    corrected: Collection[int] = (),
     radius_mm: Sequence[float] | np.ndarray | None = None,
     length_interval_mm: np.ndarray | None = None,
 ) -> None:
@@ -58,26 +59,27 @@ def set_estimate(
     Parameters
     ----------
     points : (16, 3) RAS mm in the world
-        NaN rows become unset points.
+        NaN rows become points without a position: the landmark is not visible.
     confidence : (16,) in 0..1, optional
         Written into each point's description.
     provenance : dict, optional
         Becomes node attributes, ``Model`` as ``FetalPose.Model``.
-    held : indices
-        Landmarks that a person placed: they stay as they are, and stay on the list of moved ones.
+    corrected : indices
+        Landmarks that a person placed or marked as not visible: they stay so, and `moved_landmarks` names them.
     radius_mm : (16,), optional
         Written into each point's description after the confidence.
     length_interval_mm : (15, 2), optional
         Kept as a node attribute. Without it, that of an earlier estimate goes.
     """
     original = _original(node)
-    free = [i for i in range(len(load_skeleton())) if i not in held]
+    free = [i for i in range(len(load_skeleton())) if i not in corrected]
     modifying = node.StartModify()
     _set_points(node, np.asarray(points, dtype=np.float64), free)
     original[free] = _local_points(node)[free]
-    for i in free if confidence is not None else ():
-        radius = np.nan if radius_mm is None else radius_mm[i]
-        node.SetNthControlPointDescription(i, _description(points[i], confidence[i], radius))
+    if confidence is not None:
+        radii = np.full(len(points), np.nan) if radius_mm is None else radius_mm
+        for i in free:
+            node.SetNthControlPointDescription(i, _description(points[i], confidence[i], radii[i]))
     rows = None if length_interval_mm is None else np.round(length_interval_mm, 2)
     node.SetAttribute(INTERVALS, None if rows is None else json.dumps(rows_of_points(rows)))
     for key, value in (provenance or {}).items():
@@ -115,8 +117,8 @@ def adopt_pose(node) -> None:
         node.SetNthControlPointLabel(i, name)
         node.SetNthControlPointDescription(i, descriptions[i])
     _set_points(node, points)
-    for i in np.flatnonzero(missing):
-        node.SetNthControlPointPositionMissing(int(i))
+    for row in np.flatnonzero(missing):
+        node.SetNthControlPointPositionMissing(int(row))
     _settle(node)
     node.EndModify(modifying)
 
@@ -135,7 +137,7 @@ def is_pose(node) -> bool:
 def points_of(node) -> np.ndarray:
     """The landmarks in the skeleton's order, (16, 3) RAS mm in the world, found by their names.
 
-    NaN where a landmark is unset or marked as missing, and where its name is gone or stands twice.
+    NaN where a landmark is not visible, and where its name is gone or stands twice.
     """
     points, position = np.full((len(load_skeleton()), 3), np.nan), [0.0, 0.0, 0.0]
     for row, i in _indices(node).items():
@@ -190,7 +192,7 @@ def length_intervals_of(node) -> np.ndarray:
 
 
 def moved_landmarks(node) -> tuple[str, ...]:
-    """Names of the landmarks that a person moved, set or unset since the estimate (or since the file was read)."""
+    """Names of the landmarks that a person placed or marked as not visible since the estimate or the reading."""
     before, now = _original(node), _local_points(node)
     with np.errstate(invalid="ignore"):
         moved = (np.abs(now - before) > MOVED_MM).any(axis=1)
@@ -227,7 +229,7 @@ def provenance_of(node) -> dict[str, str]:
 def _description(point: np.ndarray, confidence: float, radius_mm: float) -> str:
     """What is said of a landmark, "confidence 0.71, within 1.9 mm"; `confidence_of` and `radius_of` read it."""
     if not np.isfinite(point).all():
-        return "not seen"
+        return NOT_VISIBLE
     within = f", within {radius_mm:.1f} mm" if np.isfinite(radius_mm) else ""
     return f"confidence {confidence:.2f}{within}"
 

@@ -51,6 +51,7 @@ def read_volume(scene, path: str | Path, *, frame: int | None = None):
         volume, doubts = read_kretz_volume(path, frame)
     else:
         reading = read(path, frame=frame, decode=decode_dicom)
+        assert isinstance(reading.volume, Volume), "only Kretz files lie in the probe's coordinates"
         volume, doubts = reading.volume, reading.doubts
     node = add_volume(scene, right_handed(volume), plain(path.name.split(".")[0]) or "Volume")
     keep_doubts(node, doubts)

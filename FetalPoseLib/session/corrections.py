@@ -17,7 +17,7 @@ from FetalPoseLib.session.history import put, snapshot
 class Corrections:
     """What a person decided about a pose, for `WorkerClient.estimate`."""
 
-    held: tuple[int, ...]  #: landmarks that a person placed or marked as not visible
+    corrected: tuple[int, ...]  #: landmarks that a person placed or marked as not visible
     placed: dict[int, np.ndarray]  #: of these the placed ones, landmark to (3,) RAS mm
     start: np.ndarray  #: (16, 3) RAS mm, NaN where a landmark is not visible
 
@@ -82,6 +82,6 @@ def corrections_of(pose, mirror: np.ndarray, *, translate: Callable[[str], str] 
     names = scene.moved_landmarks(pose)
     if not names:
         raise FetalPoseError(translate("No landmark was placed yet. Drag the wrong ones to their places first."))
-    held = tuple(load_skeleton().index(name) for name in names)
+    corrected = tuple(load_skeleton().index(name) for name in names)
     points = scene.points_of(pose) @ mirror[:3, :3].T + mirror[:3, 3]
-    return Corrections(held, {i: points[i] for i in held if np.isfinite(points[i]).all()}, points)
+    return Corrections(corrected, {i: points[i] for i in corrected if np.isfinite(points[i]).all()}, points)

@@ -98,7 +98,7 @@ class Estimating:
         run, known = Run(volume, mirror), None
         if refine:
             known = corrections.corrections_of(pose, mirror, translate=self.translate)
-            run.pose, run.held, run.accepted = pose, known.held, True
+            run.pose, run.corrected, run.accepted = pose, known.corrected, True
         elif pose is not None and mrml.is_pose(pose) and mrml.is_whole(pose) and not mrml.moved_landmarks(pose):
             run.pose = pose
         run.makes_pose = run.pose is None
@@ -203,11 +203,11 @@ class Estimating:
             run.pose = mrml.create_pose(self.scene, self.scene.GenerateUniqueName(f"{run.volume.GetName()} pose"))
             run.pose.SetNodeReferenceID(VOLUME_ROLE, run.volume.GetID())
         points = points @ run.to_world[:3, :3].T + run.to_world[:3, 3]
-        mrml.set_estimate(run.pose, points, confidence, provenance=provenance, held=run.held, **uncertainty)
+        mrml.set_estimate(run.pose, points, confidence, provenance=provenance, corrected=run.corrected, **uncertainty)
         if not run.shown:
             run.shown = True
             self.show(run.pose)
-            self.pose_shown.emit(PoseShown(run.pose, points, recentre=not run.held))
+            self.pose_shown.emit(PoseShown(run.pose, points, recentre=not run.corrected))
         return self._run is run
 
     def _ask(self, crl_mm: float) -> None:

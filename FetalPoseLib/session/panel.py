@@ -11,6 +11,7 @@ from FetalPoseLib import scene
 from FetalPoseLib.body.measurements import segment_lengths
 from FetalPoseLib.body.plausibility import Doubt
 from FetalPoseLib.body.skeleton import load_skeleton
+from FetalPoseLib.reading.doubts import SENTENCES
 from FetalPoseLib.session.corrections import is_marked_not_visible
 from FetalPoseLib.worker.protocol import ProgressEvent
 
@@ -43,7 +44,6 @@ class LandmarkRow:
     mark: str = ""  #: the first reason to check the landmark, with a warning sign, or ""
     reasons: tuple[str, ...] = ()  #: all of them
     position: Point | None = None  #: RAS mm, where a click on the row goes
-    marked_not_visible: bool = False  #: by a person
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,7 @@ def landmark_rows(pose, doubts: Sequence[Doubt] = (), *, translate: Translate = 
         elif pose is not None and position is None:
             text = translate("not visible")
         reasons = tuple(doubt.reason for doubt in doubts if i in doubt.landmarks)
-        marked = pose is not None and is_marked_not_visible(pose, name)
-        rows.append(LandmarkRow(name, words(name), description, text, _mark(reasons), reasons, position, marked))
+        rows.append(LandmarkRow(name, words(name), description, text, _mark(reasons), reasons, position))
     return tuple(rows)
 
 
@@ -168,24 +167,33 @@ def progress_status(event: ProgressEvent, *, translate: Translate = str) -> Stat
 
 
 def geometry_warning(volume, *, translate: Translate = str) -> str:
-    """Why a volume's geometry may not be what it says, or ""; ``volume`` may be None."""
-    if volume is None:
-        return ""
+    """What the file of a volume does not confirm, a line each, or "".
+
+    These are the doubts that the command line prints. A volume of which no file is known, and one whose voxels measure
+    exactly 1 mm, have a line of their own unless a doubt has said it.
+    """
+    doubts = scene.doubts_of(volume)
+    codes = {doubt.code for doubt in doubts}
+    lines = [translate(SENTENCES[doubt.code]).format(value=doubt.value) for doubt in doubts]
     storage = volume.GetStorageNode()
     file = (storage.GetFileName() or "").lower() if storage is not None else ""
     spacing = ", ".join(f"{value:.3g}" for value in volume.GetSpacing())
-    if not file or file.endswith(".vol"):  # SlicerHeart's importer of GE .vol files leaves no storage node
-        return translate(
-            "Nothing confirms this volume's geometry: it was computed, or read by an importer such as that of GE .vol "
-            "files. Compare the spacing ({spacing} mm) with a distance that you know; if the fetus's left and right "
-            "are exchanged, tick 'Volume is mirrored'."
-        ).format(spacing=spacing)
-    if tuple(volume.GetSpacing()) == (1.0, 1.0, 1.0):
-        return translate(
-            "The volume says that its voxels measure exactly 1 mm on each side, as importers do that do not know it. "
-            "All lengths depend on it: check it in the module Volumes."
+    if (not file or file.endswith(".vol")) and not codes & {"sides", "orientation"}:
+        lines.append(  # SlicerHeart's importer of GE .vol files leaves no storage node
+            translate(
+                "Nothing confirms this volume's geometry: it was computed, or read by an importer such as that of GE "
+                ".vol files. Compare the spacing ({spacing} mm) with a distance that you know; if the fetus's left and "
+                "right are exchanged, tick 'Volume is mirrored'."
+            ).format(spacing=spacing)
         )
-    return ""
+    elif tuple(volume.GetSpacing()) == (1.0, 1.0, 1.0) and not codes & {"unit", "spacing"}:
+        lines.append(
+            translate(
+                "The volume says that its voxels measure exactly 1 mm on each side, as importers do that do not know "
+                "it. All lengths depend on it: check it in the module Volumes."
+            )
+        )
+    return "\n".join(lines)
 
 
 def words(name: str) -> str:

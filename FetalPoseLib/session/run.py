@@ -15,7 +15,7 @@ class Run:
     volume: Any  #: vtkMRMLScalarVolumeNode
     to_world: np.ndarray  #: (4, 4) from where the network thinks the volume is to where it is
     pose: Any = None  #: vtkMRMLMarkupsFiducialNode, None until the first points come
-    held: tuple[int, ...] = ()  #: landmarks that a person placed or marked as not visible
+    corrected: tuple[int, ...] = ()  #: landmarks that a person placed or marked as not visible
     makes_pose: bool = True  #: the pose is made by this run, so that nothing of it can be undone
     shown: bool = False  #: points have come
     accepted: bool = False  #: a person wants to see the pose, whatever size the fetus has

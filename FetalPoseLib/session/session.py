@@ -58,6 +58,10 @@ class PoseSession(Estimating):
         self.corrected: Signal[Any] = Signal()  #: the pose node of which something else can be undone now
         self._histories: dict[Any, History] = {}
         self._atlases = Atlases()
+        self._geometry: tuple[tuple, str] = (
+            (),
+            "",
+        )  # the state of the volume that was asked about last, and the answer
         self._observer = mrml.PoseObserver(scene)
         self._observer.start()
         self._tags = [
@@ -132,8 +136,17 @@ class PoseSession(Estimating):
         )
 
     def geometry_warning(self, volume) -> str:
-        """Why a volume's geometry may not be what it says, or ""; ``volume`` may be None."""
-        return panel.geometry_warning(volume, translate=self.translate)
+        """What the file of a volume does not confirm, or ""; ``volume`` may be None.
+
+        The file's header is read again only where the volume has changed since the last call.
+        """
+        if volume is None:
+            return ""
+        storage = volume.GetStorageNode()
+        state = (volume.GetID(), volume.GetMTime(), storage.GetMTime() if storage is not None else 0)
+        if self._geometry[0] != state:
+            self._geometry = (state, panel.geometry_warning(volume, translate=self.translate))
+        return self._geometry[1]
 
     def volume_of(self, pose):
         """The volume node that a pose was found in, None if it is not known or no longer in the scene."""

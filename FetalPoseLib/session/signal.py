@@ -27,11 +27,6 @@ class Signal(Generic[Value]):
         if slot not in self._slots:
             self._slots.append(slot)
 
-    def disconnect(self, slot: Callable[[Value], object]) -> None:
-        """Call ``slot`` no more. Does nothing if it is not connected."""
-        if slot in self._slots:
-            self._slots.remove(slot)
-
     def emit(self, value: Value) -> None:
         """Call the slots that are connected now. An exception of a slot goes to the caller."""
         for slot in list(self._slots):

@@ -32,9 +32,9 @@ def add_pose(pose, path: Path | None, *, translate: Callable[[str], str] = str) 
     if path is None:
         raise FetalPoseError(translate("Choose a folder for your library in the settings first."))
     points = scene.points_of(pose)
-    unset = np.isnan(points).any(axis=1)
-    if unset.any():
-        names = ", ".join(name for name, gone in zip(load_skeleton().landmarks, unset, strict=True) if gone)
+    not_visible = np.isnan(points).any(axis=1)
+    if not_visible.any():
+        names = ", ".join(name for name, gone in zip(load_skeleton().landmarks, not_visible, strict=True) if gone)
         raise FetalPoseError(
             translate("A pose in the library must be complete. Place {names} first.").format(names=names)
         )
@@ -101,24 +101,18 @@ class Atlases:
         self._stamp: tuple | None = None
         self._library: PoseLibrary | None = None
 
-    def with_own(self, path: Path | None) -> PoseLibrary | None:
-        """All atlases; ``path`` need not exist. None if they cannot be read, which is logged."""
+    def with_own(self, path: Path | None) -> PoseLibrary:
+        """All atlases; ``path`` need not exist. The bundled ones alone where it cannot be read; the log says why."""
         changed_ns = path.stat().st_mtime_ns if path is not None and path.is_file() else None
-        if self._stamp != (path, changed_ns):
-            self._library = _read(path if changed_ns is not None else None)
+        if self._library is None or self._stamp != (path, changed_ns):
+            bundled = PoseLibrary.load(resource_path("pose_library.npz"))
+            self._library = bundled if path is None or changed_ns is None else _joined(bundled, path)
             self._stamp = (path, changed_ns)
         return self._library
 
 
-def _read(own: Path | None) -> PoseLibrary | None:
-    try:
-        bundled = PoseLibrary.load(resource_path("pose_library.npz"))
-        if own is None:
-            return bundled
-        mine = PoseLibrary.load(own)
-        for sentence in mine.left_out:
-            logging.warning(sentence)
-        return PoseLibrary(np.concatenate([bundled.poses, mine.poses]), (*bundled.names, *mine.names))
-    except FetalPoseError as error:
-        logging.warning(str(error))
-        return None
+def _joined(bundled: PoseLibrary, path: Path) -> PoseLibrary:
+    own = PoseLibrary.load_or_reason(path)
+    for sentence in [own] if isinstance(own, str) else own.left_out:
+        logging.warning(sentence)
+    return bundled if isinstance(own, str) else bundled.joined([own])

@@ -1,7 +1,9 @@
 """Physics-based simulator: fetal anatomy, kinematics, ultrasound image formation and data sets.
 
-Imports ``volume``, ``body`` and ``resources``; nothing that estimates a pose imports from here. A new file here is one
-more thing in a body, in its surroundings or in how a probe shows them; `datasets` draws subjects from all of them.
+Imports ``volume``, ``body`` and ``resources``, and `files`, which writes what was simulated, ``scene``; nothing that
+estimates a pose imports from here. A new file here is one more thing in a body, in its surroundings or in how a probe
+shows them; `datasets` draws subjects from all of them.
 """
 
-DEFAULT_SPACING_MM = 0.5  #: of simulated volumes where nothing else is asked for, as a user's file would have it
+NATIVE_SPACING_MM = 0.5  #: voxels as machines store them, of version 1 of the simulator
+DEFAULT_SPACING_MM = NATIVE_SPACING_MM  #: of volumes where nothing else is asked for, as a user's file would have it

@@ -5,12 +5,12 @@ import torch
 import torch.nn.functional as F
 from scipy.special import ive
 
+from FetalPoseLib.simulation import NATIVE_SPACING_MM
 from FetalPoseLib.simulation.banded import toeplitz
 from FetalPoseLib.simulation.probe import Probe
 from FetalPoseLib.simulation.settings import HEADROOM, Settings
 from FetalPoseLib.volume.resampling import FWHM
 
-NATIVE_SPACING = 0.5  # mm: voxels as machines store them
 # voxels^2: the blur of reading a 0.5 mm volume trilinearly. t (1 - t) is 1/6 on average and 1/4 halfway between voxels;
 # 1/4 matches the downsampled volumes best, aligned and oblique, because it makes up for coarse lines as well.
 INTERPOLATION_VARIANCE = 1 / 4
@@ -59,7 +59,7 @@ def prefilter(image: torch.Tensor, probe: Probe, spacing) -> torch.Tensor:
     The Gaussian is that by which `geometry.resample` brings a 0.5 mm volume to `spacing`, with what its trilinear
     reading loses."""
     size = _mean_size(spacing)
-    return image if size <= NATIVE_SPACING else _blur(image, probe, _antialias_sigma(size))
+    return image if size <= NATIVE_SPACING_MM else _blur(image, probe, _antialias_sigma(size))
 
 
 def _mean_size(spacing) -> float:
@@ -79,7 +79,7 @@ def _blur(image, probe, width):
 
 def _antialias_sigma(spacing):
     """mm"""
-    return ((spacing**2 - NATIVE_SPACING**2) / FWHM**2 + NATIVE_SPACING**2 * INTERPOLATION_VARIANCE) ** 0.5
+    return ((spacing**2 - NATIVE_SPACING_MM**2) / FWHM**2 + NATIVE_SPACING_MM**2 * INTERPOLATION_VARIANCE) ** 0.5
 
 
 def _blur_matrix(positions, sigma):
@@ -145,7 +145,7 @@ def _coverage(probe, r, phi, theta, spacing):
         r - probe.start_depth,
         probe.depth - r,
     )
-    if spacing <= NATIVE_SPACING:
+    if spacing <= NATIVE_SPACING_MM:
         return torch.stack([margin >= 0 for margin in margins]).all(0)
     share = torch.ones_like(r)
     for margin in margins:

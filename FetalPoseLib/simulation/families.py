@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from FetalPoseLib.simulation import NATIVE_SPACING_MM
 from FetalPoseLib.simulation.field import in_sector
 from FetalPoseLib.simulation.implicit import Ellipsoid
 from FetalPoseLib.simulation.kinematics import Body
@@ -30,7 +31,7 @@ class View:
     field: float = 110.0
     fill: float | None = None
     gap: float = 20.0
-    voxel: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    voxel: tuple[float, float, float] = (NATIVE_SPACING_MM,) * 3
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> View:

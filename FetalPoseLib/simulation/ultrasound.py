@@ -17,6 +17,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from FetalPoseLib.simulation import NATIVE_SPACING_MM
 from FetalPoseLib.simulation.banded import distances, toeplitz
 from FetalPoseLib.simulation.clutter import OFF, bands, displacement, haze_amplitude, line_weights, lose_frames
 from FetalPoseLib.simulation.display import compress, prefilter, reduce_speckle, scan_convert, volume_to_world
@@ -44,7 +45,7 @@ class BeamData:
     tgc: torch.Tensor
 
 
-def acquire(medium, probe: Probe, settings: Settings, *, spacing=0.5, seed=0, device="cpu") -> Volume:
+def acquire(medium, probe: Probe, settings: Settings, *, spacing=NATIVE_SPACING_MM, seed=0, device="cpu") -> Volume:
     """Scan a medium: the uint8 volume (nz, ny, nx) a machine stores, 0 outside the sector and at least 1 inside.
 
     spacing: voxel size in mm, or one for each axis. Above 0.5 the volume is that of 0.5 mm downsampled with

@@ -66,7 +66,7 @@ class Simulation:
             if any(process.exitcode for process in self._processes) or not alive and self.done() < count:
                 raise FetalPoseError(
                     f"Simulating into {self.folder} failed; the reason is printed above. "
-                    "If memory or disk space ran out, use fewer --workers or another --folder."
+                    "If memory or disk space ran out, use fewer workers or another folder."
                 )
             time.sleep(0.2)
         progress(done)

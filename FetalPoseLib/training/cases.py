@@ -18,7 +18,10 @@ def validation_cases(options: TrainingOptions, folder: Path, model: Model, simul
     if options.validation:
         return [load_case(path) for path in convert_own(options.validation, folder, model)]
     if options.data:
-        print("There is no --validation: the error is not measured, and the last weights are kept.", file=sys.stderr)
+        print(
+            "There are no volumes for validation: the error is not measured, and the last weights are kept.",
+            file=sys.stderr,
+        )
         return []
     subjects = validation_subjects(presentation=options.presentation, factors=factors_of(options.without))
     with Simulation(folder, subjects, **simulation_options) as simulation:
@@ -85,5 +88,7 @@ def factors_of(texts: list[str]) -> dict[str, str]:
     pairs = dict(text.partition("=")[::2] for text in texts)
     for name, value in pairs.items():
         if name not in names or not value:
-            raise FetalPoseError(f"--without {name}={value} names no factor. Give one of {', '.join(names)}.")
+            raise FetalPoseError(
+                f"{name}={value} names no factor of simulated fetuses to leave out. Give one of {', '.join(names)}."
+            )
     return pairs

@@ -1,18 +1,17 @@
 """The training loop of every landmark network: L2 regression of heatmaps, resumable to the step.
 
-The paper's recipe (section 3) is the default of the options: Adam with beta1 0.5, learning rate 1e-3, batch size 1,
-plain L2. `SHIPPED` names what was found better at the same cost; the command's help says how each was measured.
+How it learns is a `recipes.Recipe`.
 """
 
 from __future__ import annotations
 
-import copy
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from FetalPoseLib.errors import FetalPoseError
@@ -22,49 +21,11 @@ from FetalPoseLib.network.precision import autocast
 from FetalPoseLib.network.unet import LandmarkNet, set_normalisation
 from FetalPoseLib.training.kept import BEST, LOG, STATE, append_row, read_state, write_state
 from FetalPoseLib.training.pool import Pool
+from FetalPoseLib.training.recipes import Recipe
 from FetalPoseLib.training.tasks import Sample, Task, draw
 
 BLANK = 0.05  # standard deviation of a sample that shows next to nothing; a whole volume has 1
 REFRESH_EVERY = 100  # steps between looks for new cases
-
-
-@dataclass
-class Recipe:
-    """``steps`` of batch 1; the learning rate rises over ``warmup`` steps, falls linearly over the last ``decay`` of
-    all.
-
-    ``foreground`` weighs a voxel by 1 + foreground x target (0: the paper's L2); ``averaging`` is the decay a step of
-    the running mean of the weights that is kept as the model (0: none); ``bfloat16`` computes convolutions in half
-    precision; ``clip`` is the longest gradient that is taken as it is (0: any).
-    """
-
-    steps: int = 16000
-    learning_rate: float = 1e-3
-    beta1: float = 0.5
-    foreground: float = 0.0
-    warmup: int = 0
-    decay: float = 0.0
-    averaging: float = 0.0
-    bfloat16: bool = False
-    clip: float = 0.0
-    seed: int = 1
-
-    def rate(self, step: int) -> float:
-        """Learning rate at ``step``, counted from 0."""
-        start = self.steps * (1 - self.decay)
-        fall = 1.0 if step < start else max(0.0, (self.steps - step) / max(self.steps - start, 1))
-        return self.learning_rate * min(1.0, (step + 1) / max(self.warmup, 1)) * fall
-
-
-#: The recipe of the bundled fetal-frame.
-SHIPPED = Recipe(beta1=0.9, foreground=60.0, warmup=200, decay=0.35, averaging=0.998, bfloat16=True)
-
-#: Of a training that starts from trained weights: half the rate, so that what was learnt before is not lost at once.
-CONTINUED = replace(SHIPPED, learning_rate=5e-4, clip=0.2)
-
-#: Of the methods that the benchmark compares: the paper's, and what lets it leave zero within an epoch. Plain L2 had
-#: learnt nothing after 300 steps, when the weighted one knew the midline; gradients over 0.2 are five times the usual.
-COMPARED = Recipe(foreground=60.0, warmup=200, averaging=0.998, bfloat16=True, clip=0.2)
 
 
 class Trainer:
@@ -94,7 +55,10 @@ class Trainer:
         self.folder, self.device = Path(folder), torch.device(device)
         self.validate_every, self.save_every = validate_every, save_every
         self.optimiser = torch.optim.Adam(self.net.parameters(), lr=recipe.learning_rate, betas=(recipe.beta1, 0.999))
-        self.average = copy.deepcopy(self.net).requires_grad_(False)
+        self.average = AveragedModel(self.net, multi_avg_fn=self._mix, use_buffers=True).requires_grad_(False)
+        self.average.n_averaged.fill_(
+            1
+        )  # the weights to begin with count; otherwise the first step's would replace them
         self.step, self.seconds, self.best = 0, 0.0, float("inf")
         self.stopped = False  # set it to have `run` end after the step in hand
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -105,7 +69,7 @@ class Trainer:
         """Write what is needed to go on from this very step; an interrupted write leaves the former state."""
         state = {
             "net": self.net.state_dict(),
-            "average": self.average.state_dict(),
+            "average": self.average.module.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
             "seconds": self.seconds,
@@ -133,11 +97,11 @@ class Trainer:
             raise FetalPoseError(
                 f"{path} was trained as {name} at {_short(spacing)} mm with "
                 f"{state['config']}, not as {self.task.name} at {self.task.spacing:g} mm with {self.net.config()}. "
-                "Choose another --folder, or the same options."
+                "Choose another folder, or the same options."
             )
         try:
             self.net.load_state_dict(state["net"])
-            self.average.load_state_dict(state["average"])
+            self.average.module.load_state_dict(state["average"])
             self.optimiser.load_state_dict(state["optimiser"])
             self._load_more_state(state)
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
@@ -192,7 +156,7 @@ class Trainer:
         norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip or float("inf"))
         if torch.isfinite(norm):  # a nearly even picture makes gradients overflow, and one such step ends a training
             self.optimiser.step()
-            self._update_average()
+            self.average.update_parameters(self.net)
         return float(loss.detach())
 
     def _sample(self, rng: np.random.Generator) -> Sample:
@@ -214,21 +178,20 @@ class Trainer:
         """Of heatmaps (16, nz, ny, nx) against theirs, for an image (1, Nz, Ny, Nx); other methods have another."""
         return heatmap_loss(prediction, target, self.recipe.foreground)
 
-    def _update_average(self) -> None:
+    def _mix(self, averages: list[torch.Tensor], new: list[torch.Tensor], count: torch.Tensor | int) -> None:
+        """Mix parameters and buffers of one type into their averages: a longer memory the longer the training."""
         keep = min(self.recipe.averaging, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for mine, new in zip(self.average.state_dict().values(), self.net.state_dict().values(), strict=True):
-                if mine.dtype.is_floating_point:
-                    mine.lerp_(new, 1 - keep)
-                else:
-                    mine.copy_(new)
+        if averages[0].dtype.is_floating_point:
+            get_ema_multi_avg_fn(keep)(averages, new, count)
+        else:  # counts of batches
+            torch._foreach_copy_(averages, new)
 
     # validation
 
     def validate(self) -> dict[str, float]:
         """Errors of the averaged network over the validation cases, in mm: mean, median, and the share within 10 mm;
         and the mean height of the peaks of points that are visible, and of those that are not."""
-        net = self.average.eval()
+        net = self.average.module.eval()
         set_normalisation(net, "volume")
         errors, heights = [], []
         for index, case in enumerate(self.validation):
@@ -263,7 +226,7 @@ class Trainer:
         append_row(self.folder / LOG, row)
         if row.get("mean_mm", float("inf")) < self.best:
             self.best = row["mean_mm"]
-            write_state(self.folder / BEST, self.average.state_dict())
+            write_state(self.folder / BEST, self.average.module.state_dict())
         bar.set_postfix(loss=f"{loss:.4f}", mm=f"{row.get('mean_mm', float('nan')):.2f}")
 
 

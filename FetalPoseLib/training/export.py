@@ -13,6 +13,7 @@ from FetalPoseLib.files import replacing
 from FetalPoseLib.network.quantisation import packed4, packed8
 from FetalPoseLib.network.weights import save_model
 from FetalPoseLib.training.kept import BEST, LOG, STATE, read_rows, read_state, read_weights
+from FetalPoseLib.training.options import PRECISIONS
 from FetalPoseLib.training.tasks import Task
 
 KINDS = {("locate", "orient", "detect"): "fetal-frame", ("whole",): "single-pass"}
@@ -22,7 +23,7 @@ def _half(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {key: value.half() if value.ndim > 1 else value for key, value in state.items()}
 
 
-PRECISIONS = {"float16": _half, "int8": packed8, "int4": packed4}  #: of the kernels in the file
+_PACKED = dict(zip(PRECISIONS, (_half, packed8, packed4), strict=True))
 
 
 def export_model(
@@ -67,7 +68,7 @@ def export_model(
         "trained": trained,
     }
     with replacing(output) as temporary:
-        return metadata | {"sha256": save_model(temporary, PRECISIONS[precision](tensors), metadata)}
+        return metadata | {"sha256": save_model(temporary, _PACKED[precision](tensors), metadata)}
 
 
 def _logged(folder: Path) -> tuple[list[dict], dict | None]:
@@ -94,5 +95,5 @@ def _read(folder: Path, file: str, name: str) -> dict:
     except FileNotFoundError as error:
         reason = f"there is no {folder / file}"
         raise FetalPoseError(
-            f"The pass '{name}' cannot be exported: {reason}. Train it first, without --export."
+            f"The pass '{name}' cannot be exported: {reason}. Train it before it is exported."
         ) from error

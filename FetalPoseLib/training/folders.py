@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from FetalPoseLib.body.fetal_frame import FetalFrame
+from FetalPoseLib.body.fetal_frame import frame_obstacle
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.training.pool import canonical_case, save_case, source_of
@@ -171,12 +171,11 @@ def count_not_visible(landmarks: np.ndarray) -> dict[str, int]:
 
 
 def _check_frame(landmarks: np.ndarray, pair: Pair) -> None:
-    try:
-        FetalFrame.from_landmarks(landmarks)
-        if np.isnan(landmarks[load_skeleton().index("head")]).any():
-            raise FetalPoseError("The head is not visible. Place it.")
-    except FetalPoseError as error:
-        raise FetalPoseError(f"{pair.markups}: {error} Without it, the pair cannot train fetal-frame.") from error
+    obstacle = frame_obstacle(landmarks)
+    if not obstacle and np.isnan(landmarks[load_skeleton().index("head")]).any():
+        obstacle = "The head is not visible. Place it."
+    if obstacle:
+        raise FetalPoseError(f"{pair.markups}: {obstacle} Without it, the pair cannot train fetal-frame.")
 
 
 def _stem(path: Path, suffixes: tuple[str, ...]) -> str:

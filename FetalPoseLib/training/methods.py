@@ -16,6 +16,7 @@ from FetalPoseLib.network.unet import LandmarkNet
 from FetalPoseLib.training.adversarial import AdversarialTrainer
 from FetalPoseLib.training.detector import Trainer
 from FetalPoseLib.training.kept import read_state
+from FetalPoseLib.training.options import METHODS
 
 MOST_SIDE = 4.0  # weight of the error of side in the end
 
@@ -37,12 +38,8 @@ class Method:
     recurrence: int = 0
 
 
-METHODS = {
-    "land": Method(),
-    "rnn": Method(recurrence=8),
-    "gan": Method(AdversarialTrainer),
-    "pair": Method(PairTrainer),
-}
+_ALL = (Method(), Method(recurrence=8), Method(AdversarialTrainer), Method(PairTrainer))
+METHOD_NAMED = dict(zip(METHODS, _ALL, strict=True))
 
 
 def begin_with(net: LandmarkNet, path: Path) -> None:
@@ -55,7 +52,7 @@ def begin_with(net: LandmarkNet, path: Path) -> None:
     except FileNotFoundError as error:
         raise FetalPoseError(
             f"There is no trained detector to go on from in {path.parent}. "
-            "Train it first: the same command without --method."
+            "Train it first, with the same options and without a method."
         ) from error
     if {**state["config"], "recurrence": net.recurrence} != net.config():
         raise FetalPoseError(f"{path} holds a network of {state['config']}, not of {net.config()}. Use its options.")

@@ -15,7 +15,7 @@ class Pass:
 
 @dataclass(frozen=True)
 class Model:
-    """What ``--model`` stands for; ``spacing`` (mm) is that of the cases on disk."""
+    """The networks that are trained together; ``spacing`` (mm) is that of the cases on disk."""
 
     passes: tuple[Pass, ...]
     spacing: float

@@ -15,7 +15,7 @@ import numpy as np
 
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import replacing
-from FetalPoseLib.npz import read_npz
+from FetalPoseLib.npz import arrays_or_reason, read_npz
 from FetalPoseLib.volume.grid import Grid, Volume, canonical_grid
 from FetalPoseLib.volume.intensity import picture_of
 from FetalPoseLib.volume.resampling import resample
@@ -75,10 +75,8 @@ def load_case(path: Path) -> PoolCase:
 
 def source_of(path: Path) -> str | None:
     """The key of what a case was made from; None if there is no case, it is damaged, or it has no key."""
-    try:
-        return str(read_npz(path, ("source",))["source"])
-    except FetalPoseError:
-        return None
+    arrays = arrays_or_reason(path, ("source",))
+    return None if isinstance(arrays, str) else str(arrays["source"])
 
 
 class Pool:
@@ -92,7 +90,7 @@ class Pool:
     def refresh(self) -> int:
         """Read new cases; returns how many there are in all."""
         for path in sorted(self.folder.glob("*.npz")):
-            if path.name not in self._known:
+            if path.name not in self._known and not path.name.startswith("."):  # one that is being written
                 self._known.add(path.name)
                 self.cases.append(load_case(path))
         return len(self.cases)

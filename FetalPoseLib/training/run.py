@@ -13,7 +13,7 @@ from FetalPoseLib.files import check_writable, locked
 from FetalPoseLib.network.device import device_named
 from FetalPoseLib.training.cases import convert_own, factors_of, validation_cases, wait, write_library
 from FetalPoseLib.training.models import MODELS, Model, Pass
-from FetalPoseLib.training.options import TrainingOptions, check
+from FetalPoseLib.training.options import SIMULATED_CASES, TrainingOptions, check
 
 EPOCH = 800  # steps: Sim-152's 100 training subjects in 8 views, section 3
 FIRST_CASES = 16  # simulated before the first step; fewer would be learnt by heart
@@ -38,12 +38,12 @@ def train(options: TrainingOptions) -> None:
     folder = options.folder or Path("runs") / options.model
     if not options.export:
         _make(folder)
-        with locked(folder, wait_s=0, advice="Another training writes there. Wait for it, or choose another --folder."):
+        with locked(folder, wait_s=0, advice="Another training writes there. Wait for it, or choose another folder."):
             _train(options, model, folder)
     passes = {p.task: folder / (options.method or p.task) for p in model.passes}
     missing = [name for name, path in passes.items() if not (path / "state.pt").exists()]
     if options.only and missing:
-        print(f"'{options.only}' is trained. {options.output} is written once --pass {missing[0]} is, too.")
+        print(f"'{options.only}' is trained. {options.output} is written once '{missing[0]}' is, too.")
         return
     before = {f"{p.task}, before": folder / p.task for p in model.passes if options.method}
     metadata = export_model(
@@ -67,7 +67,7 @@ def _train(options: TrainingOptions, model: Model, folder: Path) -> None:
     device = device_named(options.device)
     passes = [p for p in model.passes if options.only in (None, p.task)]
     _check_resume(options, [folder / (options.method or p.task) for p in passes])
-    cases = (0 if options.data else 1000) if options.cases is None else options.cases
+    cases = (0 if options.data else SIMULATED_CASES) if options.cases is None else options.cases
     workers = options.workers or max(1, _cores() // 2)
     simulation_options = {"spacing": model.spacing, "workers": workers, "device": device}
     if options.data:
@@ -90,7 +90,7 @@ def _train_pass(
     import torch
 
     from FetalPoseLib.network.unet import LandmarkNet
-    from FetalPoseLib.training.methods import METHODS, begin_with
+    from FetalPoseLib.training.methods import METHOD_NAMED, begin_with
     from FetalPoseLib.training.pool import Pool
     from FetalPoseLib.training.start import network_from
     from FetalPoseLib.training.tasks import make_task
@@ -98,7 +98,7 @@ def _train_pass(
     recipe = _recipe(options, model, which, device)
     task = make_task(which.task, which.spacing)
     torch.manual_seed(recipe.seed)
-    method, name = METHODS[options.method or "land"], options.method or which.task
+    method, name = METHOD_NAMED[options.method or "land"], options.method or which.task
     net = network_from(options.start, which.task) if options.start else LandmarkNet(
         out_channels=task.channels, width=options.width or which.width, recurrence=method.recurrence,
         checkpointing=model.checkpointing if options.checkpointing is None else options.checkpointing == "on",
@@ -144,11 +144,10 @@ def _recipe(options: TrainingOptions, model: Model, which: Pass, device: str):
     from dataclasses import replace
 
     from FetalPoseLib.network.precision import has_bfloat16
-    from FetalPoseLib.training.detector import COMPARED, CONTINUED, SHIPPED, Recipe
+    from FetalPoseLib.training.recipes import RECIPES
 
-    recipes = {"paper": Recipe(), "shipped": SHIPPED, "continued": CONTINUED, "compared": COMPARED}
     usual = "compared" if options.method else "continued" if options.start else model.recipe
-    recipe, steps = recipes[options.recipe or usual], which.steps
+    recipe, steps = RECIPES[options.recipe or usual], which.steps
     if options.method:  # the learning rate falls to the end: all are compared at rest
         recipe, steps = replace(recipe, decay=1.0), EPOCH
     bfloat16 = recipe.bfloat16 and has_bfloat16(device)
@@ -158,14 +157,14 @@ def _recipe(options: TrainingOptions, model: Model, which: Pass, device: str):
 def _check_resume(options: TrainingOptions, folders: list[Path]) -> None:
     found = [folder for folder in folders if (folder / "state.pt").exists()]
     if found and options.resume == "never":
-        raise FetalPoseError(f"{found[0]} holds a training already. Choose another --folder, or delete it.")
+        raise FetalPoseError(f"{found[0]} holds a training already. Choose another folder, or delete it.")
 
 
 def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise FetalPoseError(f"Cannot make the folder {folder}: {error.strerror}. Choose another --folder.") from error
+        raise FetalPoseError(f"Cannot make the folder {folder}: {error.strerror}. Choose another.") from error
 
 
 def _cores() -> int:

@@ -28,7 +28,7 @@ def network_from(model: str | Path, task: str) -> LandmarkNet:
     if task not in networks:
         raise FetalPoseError(
             f"The model {model} has no network for '{task}', but for {', '.join(networks) or 'nothing'}. "
-            "Give the same --model with which it was trained."
+            "Start from a model of the kind that you train."
         )
     net = LandmarkNet.from_config({"recurrence": 0, **networks[task]["network"]})
     own = {key.removeprefix(f"{task}."): value.float() for key, value in state.items() if key.startswith(f"{task}.")}

@@ -1,4 +1,4 @@
-"""The 48 ways to turn and mirror a volume along its own axes, without resampling: to train, and to look again."""
+"""The 48 ways to turn and mirror a volume along its own axes, without resampling: to train, and for further views."""
 
 from __future__ import annotations
 

@@ -39,12 +39,12 @@ from FetalPoseLib.worker.protocol import (
     Event,
     Failed,
     Hello,
-    ProtocolError,
     Ready,
     Request,
+    Unreadable,
     WarmUpRequest,
-    decode_event,
     encode_request,
+    event_in,
 )
 from FetalPoseLib.worker.voxel_file import VoxelFile
 
@@ -235,13 +235,10 @@ class WorkerClient:
                 self._hear(process, line)
 
     def _hear(self, process: LineProcess, line: bytes) -> None:
-        try:
-            event = decode_event(line)
-            if isinstance(event, Hello):
-                return
-            if event.request not in self._pending:
-                raise ProtocolError(f"There was no request {event.request}.", event.request)
-        except ProtocolError:
+        event = event_in(line)
+        if isinstance(event, Hello):
+            return
+        if isinstance(event, Unreadable) or event.request is None or event.request not in self._pending:
             answer = line[:80].decode(errors="replace").strip()
             self._lose(process, f"The network's process gave an unreadable answer: {answer!r}")
             return

@@ -19,8 +19,8 @@ def devices() -> tuple[Device, ...]:
 
     found = []
     if torch.cuda.is_available():
-        found.append(Device("cuda", device_name("cuda"), *torch.cuda.mem_get_info()))
-    found.append(Device("cpu", device_name("cpu"), *main_memory()))
+        found.append(Device("cuda", device_name("cuda"), torch.cuda.mem_get_info()[0]))
+    found.append(Device("cpu", device_name("cpu"), free_memory()))
     return tuple(found)
 
 
@@ -33,14 +33,14 @@ def device_name(kind: str) -> str:
     return torch.cuda.get_device_name()
 
 
-def main_memory() -> tuple[int | None, int | None]:
-    """Bytes of main memory available and in all; None where the system does not say (Linux does)."""
+def free_memory() -> int | None:
+    """Bytes of main memory available; None where the system does not say (Linux does)."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         kilobytes = {name: int(rest.split()[0]) for name, rest in (line.split(":") for line in lines)}
-        return kilobytes["MemAvailable"] * 1024, kilobytes["MemTotal"] * 1024
+        return kilobytes["MemAvailable"] * 1024
     except (OSError, ValueError, KeyError):
-        return None, None
+        return None
 
 
 def is_gpu_full(error: Exception) -> bool:

@@ -8,7 +8,7 @@ A line is an object with "kind", "request" (the number that the client gave) and
 
 >>> encode_request(3, DevicesRequest())
 '{"kind": "devices", "request": 3}'
->>> decode_event('{"kind": "hello", "request": null, "pid": 7}')
+>>> event_in('{"kind": "hello", "request": null, "pid": 7}')
 Hello(request=None, pid=7)
 """
 
@@ -32,6 +32,19 @@ class ProtocolError(FetalPoseError):
     def __init__(self, reason: str, request: int | None = None):
         super().__init__(f"{reason} Client and worker must be of the same FetalPose version: reinstall FetalPose.")
         self.request = request
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Why a line is no message, and the number of its request if it has one."""
+
+    reason: str
+    request: int | None = None
+
+    @property
+    def error(self) -> ProtocolError:
+        """The same to be raised."""
+        return ProtocolError(self.reason, self.request)
 
 
 # requests
@@ -74,7 +87,6 @@ class Device:
     device: str  #: "cpu" or "cuda"
     name: str
     free_bytes: int | None  #: None where the system does not say
-    total_bytes: int | None
 
 
 @dataclass(frozen=True)
@@ -169,15 +181,24 @@ def encode_event(event: Event) -> str:
 
 def decode_request(line: str | bytes) -> tuple[int, Request]:
     """The number and the request in a line; ProtocolError if it is none."""
-    kind, number, values = _parsed(REQUESTS, line)
+    parsed = _parsed(REQUESTS, line)
+    if isinstance(parsed, Unreadable):
+        raise parsed.error
+    kind, number, values = parsed
     if number is None:
         raise ProtocolError("A request has no number.")
-    return number, _built(REQUESTS[kind], values, number)
+    request = _built(REQUESTS[kind], values, number)
+    if isinstance(request, Unreadable):
+        raise request.error
+    return number, request
 
 
-def decode_event(line: str | bytes) -> Event:
-    """The event in a line; ProtocolError if it is none."""
-    kind, number, values = _parsed(EVENTS, line)
+def event_in(line: str | bytes) -> Event | Unreadable:
+    """The event in a line, or why it is none."""
+    parsed = _parsed(EVENTS, line)
+    if isinstance(parsed, Unreadable):
+        return parsed
+    kind, number, values = parsed
     return _built(EVENTS[kind], {"request": number, **values}, number)
 
 
@@ -186,19 +207,19 @@ def _line(kinds: dict[str, type], message: Request | Event, number: int | None) 
     return json.dumps({"kind": kind, "request": number, **plain_of_dataclass(message, skip="request")}, allow_nan=False)
 
 
-def _parsed(kinds: dict[str, type], line: str | bytes) -> tuple[str, int | None, dict]:
+def _parsed(kinds: dict[str, type], line: str | bytes) -> tuple[str, int | None, dict] | Unreadable:
     """Kind, number and the other fields of a line."""
     try:
         values = json.loads(line, parse_constant=_no_constant)
     except ValueError as error:
-        raise ProtocolError(f"A message is not JSON: {error}.") from error
+        return Unreadable(f"A message is not JSON: {error}.")
     if not isinstance(values, dict):
-        raise ProtocolError(f"A message is not an object but {type(values).__name__}.")
+        return Unreadable(f"A message is not an object but {type(values).__name__}.")
     kind, number = values.pop("kind", None), values.pop("request", None)
     if type(number) not in (int, type(None)):
-        raise ProtocolError(f"The number of a request is {number!r}, which is not an integer.")
+        return Unreadable(f"The number of a request is {number!r}, which is not an integer.")
     if not isinstance(kind, str) or kind not in kinds:
-        raise ProtocolError(f"There is no message of the kind {kind!r}, only {', '.join(kinds)}.", number)
+        return Unreadable(f"There is no message of the kind {kind!r}, only {', '.join(kinds)}.", number)
     return kind, number, values
 
 
@@ -207,8 +228,8 @@ def _no_constant(name: str) -> float:
 
 
 def _built(cls: type, values: dict, number: int | None):
-    """A dataclass of the fields in ``values``, each of the type that the dataclass says; ProtocolError otherwise."""
+    """A dataclass of the fields in ``values``, each of the type that the dataclass says; or why there is none."""
     try:
         return dataclass_of_plain(cls, values)
     except (TypeError, ValueError, AttributeError) as error:
-        raise ProtocolError(f"A message of the kind {cls.__name__} has a wrong field: {error}.", number) from error
+        return Unreadable(f"A message of the kind {cls.__name__} has a wrong field: {error}.", number)

@@ -21,9 +21,8 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 import numpy as np
 
 from FetalPoseLib.body.estimate import Estimate, Progress
-from FetalPoseLib.body.pose_library import PoseLibrary
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.refinement.options import EstimateOptions, refinement_named
+from FetalPoseLib.refinement.options import EstimateOptions
 from FetalPoseLib.volume.grid import Volume
 from FetalPoseLib.worker import machine
 from FetalPoseLib.worker.protocol import (
@@ -173,16 +172,9 @@ class Server:
         self, number: int, request: EstimateRequest, attempt: Attempt, volume: Volume, warnings: list[str]
     ) -> None:
         options = attempt.options
-        opened = self.open(number, options)
-        library, left_out = _with_own_atlases(opened.library, options.libraries)
-        warnings = [*warnings, *left_out]
-        estimator = opened.with_options(
-            refinement=refinement_named(options.refinement, k=options.k),
-            library=library,
-            spacing_mm=options.spacing_mm,
-            checkpointing=attempt.checkpointing,
-            name=Path(options.model).name,  # for the provenance, which shall not tell the user's folders
-        )
+        name = Path(options.model).name  # for the provenance, which shall not tell the user's folders
+        estimator = self.open(number, options).for_options(options, checkpointing=attempt.checkpointing, name=name)
+        warnings = [*warnings, *estimator.library.left_out]
         placed, clock = request.placed, Clock()
         for step in estimator.run(volume, iterations=options.iterations, placed=placed, start=request.start):
             if isinstance(step, Estimate):
@@ -231,13 +223,3 @@ def _with_placed(step: Step, placed: Mapping[int, np.ndarray]) -> Step:
     for landmark, point in placed.items():
         points[landmark], confidence[landmark] = point, 1.0
     return replace(step, points=points, confidence=confidence)
-
-
-def _with_own_atlases(bundled: PoseLibrary, paths: tuple[str, ...]) -> tuple[PoseLibrary, list[str]]:
-    """The bundled atlases and the user's own, and a sentence for each of these that was left out."""
-    own = [PoseLibrary.load(path) for path in paths]
-    if not own:
-        return bundled, []
-    names = [name for library in (bundled, *own) for name in library.names]
-    poses = np.concatenate([library.poses for library in (bundled, *own)])
-    return PoseLibrary(poses, names), [sentence for library in own for sentence in library.left_out]

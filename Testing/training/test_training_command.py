@@ -16,9 +16,10 @@ from FetalPoseLib.estimator import Estimator
 from FetalPoseLib.network.weights import open_model
 from FetalPoseLib.resources import resource_path
 from FetalPoseLib.training.background import Simulation, training_subjects
-from FetalPoseLib.training.detector import COMPARED, Recipe, Trainer
-from FetalPoseLib.training.methods import METHODS
+from FetalPoseLib.training.detector import Trainer
+from FetalPoseLib.training.methods import METHOD_NAMED
 from FetalPoseLib.training.pool import load_case
+from FetalPoseLib.training.recipes import COMPARED, Recipe
 from FetalPoseLib.training.tasks import make_task
 from FetalPoseLib.volume.grid import Volume
 
@@ -37,7 +38,7 @@ def test_training_on_a_folder_makes_a_model_that_estimates(data, tmp_path, capsy
     options = ["--model", "fetal-frame", "--data", data, "--validation", data, "--folder", tmp_path / "run",
                "--width", 2, "--device", "cpu", "--recipe", "paper", "--steps", 2, "--output", output]  # fmt: skip
     assert train(*options, "--pass", "locate") == 0
-    assert "written once --pass orient is" in capsys.readouterr().out and not output.exists()
+    assert "written once 'orient' is" in capsys.readouterr().out and not output.exists()
     assert train(*options, "--library", own) == 0
     said = capsys.readouterr()
     assert "going on from step 2 of 2" in said.out and "left_wrist 1" in said.err and "1 of 2 poses" in said.out
@@ -68,7 +69,7 @@ def test_a_method_goes_on_from_the_model_and_is_a_model_itself(data, tmp_path, c
     assert train(*options, "--method", "rnn", "--output", output) == 0
     assert (tmp_path / "run" / "whole" / "state.pt").read_bytes() == before, "what it went on from stays"
     _, metadata = open_model(output)
-    assert metadata["networks"]["whole"]["network"]["recurrence"] == METHODS["rnn"].recurrence
+    assert metadata["networks"]["whole"]["network"]["recurrence"] == METHOD_NAMED["rnn"].recurrence
     recipe = metadata["trained"]["whole"]["recipe"]
     assert (recipe["steps"], recipe["decay"], recipe["clip"]) == (1, 1.0, COMPARED.clip)
     assert metadata["trained"]["whole, before"]["recipe"]["foreground"] == Recipe().foreground
@@ -80,14 +81,14 @@ def test_a_method_goes_on_from_the_model_and_is_a_model_itself(data, tmp_path, c
 @pytest.mark.parametrize(
     "options, message",
     [
-        (["--model", "fetal-frame", "--method", "gan"], "--method gan is a variant of the paper's models"),
+        (["--model", "fetal-frame", "--method", "gan"], "The method gan is a variant of the paper's models"),
         (["--model", "r4", "--method", "crf"], "invalid choice: 'crf'"),
         (["--model", "r4", "--recipe", "best"], "invalid choice: 'best'"),
         (["--model", "r4", "--curves", "curves.pdf"], "must end in .png"),
         (["--model", "r4", "--method", "gan", "--export"], "'whole' cannot be exported"),
-        (["--model", "r4", "--pass", "locate"], "--pass locate is a part of fetal-frame"),
-        (["--model", "r4", "--cases", 0], "--cases 0 leaves nothing to train on"),
-        (["--model", "r4", "--library", "own.npz"], "--library takes the poses from --data"),
+        (["--model", "r4", "--pass", "locate"], "The network locate is a part of fetal-frame"),
+        (["--model", "r4", "--cases", 0], "0 simulated cases leave nothing to train on"),
+        (["--model", "r4", "--library", "own.npz"], "A library is made of the poses of your own data"),
         (["--model", "r4", "--export"], "'whole' cannot be exported"),
         (["--model", "r5"], "invalid choice: 'r5'"),
         (["--model", "r4", "--steps", "0"], "'0' is not a count: give 1, 2, ..."),
@@ -130,7 +131,7 @@ def test_ctrl_c_stops_between_steps_and_writes_no_model(data, tmp_path, monkeypa
 def test_help_teaches(capsys):
     assert train("--help") == 0
     text = capsys.readouterr().out
-    options = ("--data", "paper", "shipped", "compared", *METHODS)
+    options = ("--data", "paper", "shipped", "compared", *METHOD_NAMED)
     for word in ("patient01.mrk.json", *SKELETON.landmarks, *options, "Ctrl-C"):
         assert word in text, word
 

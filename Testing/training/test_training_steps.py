@@ -12,14 +12,21 @@ from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.estimator import Estimator
 from FetalPoseLib.network.weights import open_model
 from FetalPoseLib.training.adversarial import AdversarialTrainer
-from FetalPoseLib.training.detector import COMPARED, SHIPPED, Recipe, Trainer
+from FetalPoseLib.training.detector import Trainer
 from FetalPoseLib.training.export import export_model
-from FetalPoseLib.training.methods import METHODS, PairTrainer, begin_with
+from FetalPoseLib.training.methods import METHOD_NAMED, PairTrainer, begin_with
 from FetalPoseLib.training.pool import Pool
+from FetalPoseLib.training.recipes import COMPARED, SHIPPED, Recipe
 from FetalPoseLib.training.tasks import make_task
 from FetalPoseLib.volume.grid import Volume
 
 # --- the trainer
+
+
+def parts(learner) -> dict:
+    """The networks of a training."""
+    more = {"discriminator": learner.discriminator} if isinstance(learner, AdversarialTrainer) else {}
+    return {"net": learner.net, "average": learner.average.module, **more}
 
 
 @pytest.mark.parametrize("kind", [Trainer, AdversarialTrainer, PairTrainer])
@@ -40,15 +47,43 @@ def test_three_steps_and_three_more_are_six(pool, tmp_path, kind):
     second = trainer(Pool(pool.folder), tmp_path / "parts", replace(recipe), kind=kind)
     assert second.resume() and second.step == 3
     second.run(progress=False)
-    parts = ["net", "average", *(["discriminator"] if kind is AdversarialTrainer else [])]
-    for part in parts:
-        for key, value in getattr(through, part).state_dict().items():
-            assert torch.equal(value, getattr(second, part).state_dict()[key]), (part, key)
+    assert parts(second).keys() == parts(through).keys()
+    for part, one in parts(through).items():
+        for key, value in one.state_dict().items():
+            assert torch.equal(value, parts(second)[part].state_dict()[key]), (part, key)
+
+
+@pytest.mark.parametrize("averaging", [0.0, 0.9])
+def test_averages_follow_their_formula_from_the_first_step_and_after_resuming(pool, tmp_path, averaging):
+    """Begin with the net's weights; decay `averaging`, but at first (1 + step) / (10 + step); counts are copied."""
+    recipe = replace(SHIPPED, steps=6, warmup=2, averaging=averaging, bfloat16=False)
+    learner = trainer(pool, tmp_path / "run", recipe)
+    expected = {key: value.clone() for key, value in learner.net.state_dict().items()}
+    while learner.step < 6:
+        learner.stopped = False
+        one = learner._one_step
+
+        def stop_after_it(learner=learner, one=one):
+            learner.stopped = True
+            return one()
+
+        learner._one_step = stop_after_it
+        keep = min(averaging, (1 + learner.step) / (10 + learner.step))
+        learner.run(progress=False)
+        for key, value in learner.net.state_dict().items():
+            mixed = keep * expected[key] + (1 - keep) * value
+            expected[key] = mixed if value.dtype.is_floating_point else value.clone()
+        state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
+        assert state["average"].keys() == state["net"].keys(), "as states have always been"
+        for key, value in state["average"].items():
+            torch.testing.assert_close(value, expected[key], msg=f"{key} after step {learner.step}")
+        learner = trainer(Pool(pool.folder), tmp_path / "run", recipe)
+        assert learner.resume()
 
 
 def test_a_training_is_not_resumed_as_another(pool, tmp_path):
     trainer(pool, tmp_path / "run", Recipe(steps=1)).run(progress=False)
-    with pytest.raises(FetalPoseError, match="trained as detect at 2 mm.*'width': 4.*'width': 8.*another --folder"):
+    with pytest.raises(FetalPoseError, match="trained as detect at 2 mm.*'width': 4.*'width': 8.*another folder"):
         trainer(pool, tmp_path / "run", Recipe(), width=8).resume()
     assert not trainer(pool, tmp_path / "new", Recipe()).resume()
 
@@ -150,28 +185,28 @@ def test_the_weight_of_the_side_grows_from_plain_to_its_most(pool, tmp_path):
     assert weights == pytest.approx([1, 2.5, 4], rel=1e-4)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", METHOD_NAMED)
 def test_a_method_begins_with_what_the_detector_says(pool, tmp_path, method):
     trained = trainer(pool, tmp_path / "whole", Recipe(steps=2))
     trained.run(progress=False)
     torch.manual_seed(9)
-    net = network(recurrence=METHODS[method].recurrence)
+    net = network(recurrence=METHOD_NAMED[method].recurrence)
     image = torch.rand(1, 1, 16, 16, 16)
     assert not torch.allclose(net.eval()(image), trained.net.eval()(image))
     begin_with(net, tmp_path / "whole" / "state.pt")
     torch.testing.assert_close(net.eval()(image), trained.net.eval()(image))
-    going_on = trainer(pool, tmp_path / method, Recipe(steps=1), kind=METHODS[method].trainer, net=net)
+    going_on = trainer(pool, tmp_path / method, Recipe(steps=1), kind=METHOD_NAMED[method].trainer, net=net)
     torch.testing.assert_close(going_on.average.eval()(image), trained.net(image), msg="the mean begins there, too")
     going_on.run(progress=False)
     assert not torch.allclose(going_on.net.eval()(image), trained.net(image))
-    again = network(recurrence=METHODS[method].recurrence)
-    resumed = trainer(pool, tmp_path / method, Recipe(steps=1), kind=METHODS[method].trainer, net=again)
+    again = network(recurrence=METHOD_NAMED[method].recurrence)
+    resumed = trainer(pool, tmp_path / method, Recipe(steps=1), kind=METHOD_NAMED[method].trainer, net=again)
     assert resumed.resume() and resumed.step == 1
 
 
 @pytest.mark.parametrize("recurrence", [0, 2])
 def test_a_method_begins_with_nothing_else(pool, tmp_path, recurrence):
-    with pytest.raises(FetalPoseError, match="no trained detector to go on from in .*nowhere.*without --method"):
+    with pytest.raises(FetalPoseError, match="no trained detector to go on from in .*nowhere.*without a method"):
         begin_with(network(recurrence=recurrence), tmp_path / "nowhere" / "state.pt")
     trainer(pool, tmp_path / "whole", Recipe(steps=1)).run(progress=False)
     with pytest.raises(FetalPoseError, match="'width': 4.*not of .*'width': 8.*Use its options"):
@@ -190,7 +225,7 @@ def test_a_single_pass_opens_in_the_estimator(pool, tmp_path, case):
     assert metadata["trained"]["whole"]["validation"]["mean_mm"] > 0
     state, header = open_model(tmp_path / "model.safetensors")
     assert header["sha256"] == metadata["sha256"] and header["trained"] == metadata["trained"]
-    for key, value in learner.average.state_dict().items():
+    for key, value in learner.average.module.state_dict().items():
         stored = state[f"whole.{key}"]
         assert stored.dtype == (torch.float16 if value.ndim > 1 else value.dtype)
         torch.testing.assert_close(stored.to(value.dtype), value, atol=1e-6, rtol=1e-3)

@@ -19,7 +19,7 @@ from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.estimator import Estimator
 from FetalPoseLib.volume.grid import Volume
 from FetalPoseLib.worker.client import WorkerClient
-from FetalPoseLib.worker.protocol import Cancelled, Devices, Failed, ProgressEvent, Ready, decode_event
+from FetalPoseLib.worker.protocol import Cancelled, Devices, Failed, ProgressEvent, Ready, event_in
 
 ROOT = Path(__file__).resolve().parents[2]
 LONG = replace(CPU, refinement="paper", iterations=10**6)  # does not end by itself
@@ -167,7 +167,7 @@ def test_malformed_lines_are_answered_and_survived():
         for line, number in lines.items():
             process.stdin.write(line + b"\n")
             process.stdin.flush()
-            failed = decode_event(process.stdout.readline())
+            failed = event_in(process.stdout.readline())
             assert isinstance(failed, Failed) and failed.request == number and failed.user
         process.stdin.close()
         assert process.wait(10) == 0
