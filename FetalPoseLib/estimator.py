@@ -17,7 +17,7 @@ import torch
 from FetalPoseLib import __version__
 from FetalPoseLib.body.estimate import Estimate, Progress
 from FetalPoseLib.body.fetal_frame import FetalFrame
-from FetalPoseLib.body.plausibility import warnings_of
+from FetalPoseLib.body.plausibility import holds_fetus, warnings_of
 from FetalPoseLib.body.pose_library import PoseLibrary
 from FetalPoseLib.body.uncertainty import Uncertainty
 from FetalPoseLib.detection.detector import INVERTED, Detector, TrainedNetwork, View
@@ -219,11 +219,13 @@ class Estimator:
                 yield Progress("refine", step.iteration, steps, visible, confidence, f"Refinement {step.iteration}")
         points = view.visible(points, confidence)
         provenance = self._provenance(steps, refined=bool(iterations))
-        warnings = [INVERTED] * view.inverted + warnings_of(points, confidence)
+        two_passes = self.detector.two_passes
+        warnings = [INVERTED] * view.inverted + warnings_of(points, confidence, two_passes=two_passes)
         radius, intervals = self._uncertainty(points, confidence, placed or {}, provenance["Refinement"])
         yield Estimate(
-            points, confidence, unrefined, provenance, warnings, radius_mm=radius, length_interval_mm=intervals
-        )
+            points, confidence, unrefined, provenance, warnings, radius_mm=radius, length_interval_mm=intervals,
+            holds_fetus=holds_fetus(confidence, two_passes=two_passes),
+        )  # fmt: skip
 
     def _detect(self, volume: Volume, frame: FetalFrame | None, steps: int) -> Generator[Progress, None, View]:
         look = self.detector.look(volume, frame)

@@ -17,6 +17,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from FetalPoseLib.body.estimate import Estimate, Progress, points_of_rows  # noqa: E402 (the path comes first)
+from FetalPoseLib.body.plausibility import holds_fetus
 from FetalPoseLib.worker.protocol import (  # noqa: E402
     Device,
     Devices,
@@ -89,6 +90,7 @@ def estimate(number: int, request: EstimateRequest, plan: dict) -> None:
         progress("refine", step, 3.0 - step)
     provenance = {"Model": request.options.model, "Iterations": str(STEPS)}
     known = {name: np.array(plan[name], dtype=float) for name in ("radius_mm", "length_interval_mm") if name in plan}
+    known["holds_fetus"] = holds_fetus(confidence)
     emit(Done(number, Estimate(pose(0.0), confidence, pose(3.0), provenance, plan.get("warnings", []), **known)))
 
 

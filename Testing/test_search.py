@@ -57,7 +57,8 @@ def outcome(steps):
 
 
 def rounds():
-    return rounds_of_frames([[Start("middle", np.array([40.0, 40, 40]))]], GRID, OPTIONS)
+    middle = Start("middle", np.array([40.0, 40, 40]))
+    return rounds_of_frames([[middle], [Start("head", TRUTH.origin)]], GRID, OPTIONS)
 
 
 def test_directions_are_unit_vectors_and_none_is_far_from_the_next():
@@ -72,7 +73,8 @@ def test_the_truth_is_found_from_the_middle_and_ends_the_search():
     oracle = Oracle()
     steps, best = outcome(FrameSearch(oracle.look, oracle.judge, OPTIONS).run(rounds(), []))
     assert best.frame is TRUTH and best.view == "view"
-    assert steps[-1].certainty == 0.7 and steps[-1].looks == OPTIONS.directions < steps[-1].total
+    assert steps[-1].certainty == 0.7
+    assert steps[-1].looks == OPTIONS.directions * len(OPTIONS.sizes_mm) < steps[-1].total
     assert max(map(len, oracle.looked)) == OPTIONS.batch
 
 
@@ -95,7 +97,7 @@ def test_closing_the_search_ends_it_between_two_batches():
 def test_no_frame_starts_outside_the_volume():
     small = Grid((40, 40, 40), np.eye(4))
     (first, *_) = rounds_of_frames([[Start("head", np.array([20.0, 20, 38]))]], small, OPTIONS)
-    assert 0 < len(first) < OPTIONS.directions
+    assert 0 < len(first) < OPTIONS.directions * len(OPTIONS.sizes_mm)
     for frame in first:
         sacrum = frame.to_world([0, 0, -0.73])
         assert (sacrum > -0.21 * frame.size).all() and (sacrum < 40 + 0.21 * frame.size).all()

@@ -42,6 +42,7 @@ class Estimate:
     radius_mm : (16,), in 90 % of cases the truth lies within; NaN where not visible, 0 where a person placed the
         landmark; None where the model has no calibration for the refinement
     length_interval_mm : (15, 2), in 90 % of cases the true length lies within, NaN where an end is not visible; or None
+    holds_fetus : False if the confidence is as low as in volumes without a fetus
     """
 
     points: np.ndarray
@@ -51,6 +52,7 @@ class Estimate:
     warnings: list[str] = field(default_factory=list)
     radius_mm: np.ndarray | None = None
     length_interval_mm: np.ndarray | None = None
+    holds_fetus: bool = True
 
 
 def rows_of_points(points) -> list[list[float] | None]:

@@ -21,8 +21,9 @@ LANDMARK_CHECK_CONFIDENCE = 0.35  # below which a landmark without a radius shou
 #: 2.7 % of the landmarks and finds 57 % of those that are off by more than 6 % of that length; the confidence above
 #: marks 1.4 % and finds 37 %. On 52 test subjects these are 6.0 % and 59 %, and 3.0 % and 32 %.
 CHECK_RADIUS_TO_CRL = 0.08
-FETUS_CONFIDENCE = 0.39  # mean confidence from which the volume counts as holding a fetus; others reach 0.38
-POSE_CHECK_CONFIDENCE = 0.55  # mean confidence below which the whole pose should be checked
+FETUS_CONFIDENCE = 0.5  # mean confidence of two passes from which a volume holds a fetus; others reach 0.49
+ONE_PASS_FETUS_CONFIDENCE = 0.35  # the same of one pass over the whole volume, which tells less: others reach 0.5
+POSE_CHECK_CONFIDENCE = 0.57  # mean confidence below which the whole pose should be checked
 TOO_FAR = 4.0  # standard deviations of a length: of the library's bodies, and of placing its ends
 PLACING_MM = 1.2  # how exactly two ends are placed, in their distance
 SIDE_RATIO = 1.25  # of a segment to its partner, which in all known bodies is as long
@@ -56,24 +57,27 @@ def crown_rump_length(points) -> float:
     return float((np.linalg.norm(neck - spine) + np.linalg.norm(spine - sacrum)) / TRUNK_TO_CRL)
 
 
-def holds_fetus(confidence) -> bool:
+def holds_fetus(confidence, *, two_passes: bool = True) -> bool:
     """Whether the confidence (16,) of a pose's landmarks is as high as in a volume that holds a fetus."""
-    return bool(np.mean(confidence) >= FETUS_CONFIDENCE)
+    limit = FETUS_CONFIDENCE if two_passes else ONE_PASS_FETUS_CONFIDENCE
+    return bool(np.mean(confidence) >= limit)
 
 
-def warnings_of(points, confidence) -> list[str]:
+def warnings_of(points, confidence, *, two_passes: bool = True) -> list[str]:
     """What a person should know of a whole pose before using it, as sentences.
 
     Parameters
     ----------
     points : (16, 3) mm, NaN where not visible
     confidence : (16,) in 0..1
+    two_passes : whether the model looks for the fetus first; one pass over the whole volume has other limits
     """
     mean = np.mean(confidence)
-    if not holds_fetus(confidence):
+    if not holds_fetus(confidence, two_passes=two_passes):
+        limit = FETUS_CONFIDENCE if two_passes else ONE_PASS_FETUS_CONFIDENCE
         return [
-            f"This volume may hold no fetus: the mean confidence of its landmarks is {mean:.2f}, "
-            f"where {FETUS_CONFIDENCE:g} and more is usual. Do not use these numbers."
+            f"This volume may hold no fetus, or the fetus was not found: the mean confidence of its landmarks is "
+            f"{mean:.2f}, where {limit:g} and more is usual. Do not use these numbers."
         ]
     found = []
     if mean < POSE_CHECK_CONFIDENCE:

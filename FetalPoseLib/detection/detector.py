@@ -8,7 +8,7 @@ network, the paper's, sees the whole volume at once.
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -32,7 +32,7 @@ from FetalPoseLib.network.task_spec import TaskSpec
 from FetalPoseLib.network.unet import LandmarkNet, set_normalisation
 from FetalPoseLib.volume.grid import Grid, Volume, canonical_grid
 from FetalPoseLib.volume.intensity import exchanged_greys, normalise_intensity, picture_of
-from FetalPoseLib.volume.resampling import resample, sample
+from FetalPoseLib.volume.resampling import resample, sample, sample_each
 
 LEAST_SIDE_MM = 30.0  # a fetus of 10 weeks lies in a sac of about this width
 FIRST_READINGS = 3  # of the frame, that pass 2 judges before a search
@@ -91,6 +91,10 @@ class Scan:
     def on(self, grid: Grid) -> torch.Tensor:
         """The scan read on another grid."""
         return sample(self.image, self.grid, grid)
+
+    def on_each(self, grids: Sequence[Grid]) -> torch.Tensor:
+        """The scan read on N grids of one shape, (N, nz, ny, nx)."""
+        return sample_each(self.image, self.grid, grids)
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,7 +241,7 @@ class Detector:
         orient, template = self.networks["orient"], self.template
         assert template is not None, "a model with pass 1 has the mean body of its library"
         boxes = [orient.spec.box(frame) for frame in frames]
-        heatmaps = orient.heatmaps_of_batch(torch.stack([scan.on(box) for box in boxes])).cpu()
+        heatmaps = orient.heatmaps_of_batch(scan.on_each(boxes)).cpu()
         return [
             read_frames(found, orient.heatmap_grid(box), template) for found, box in zip(heatmaps, boxes, strict=True)
         ]
@@ -264,7 +268,7 @@ class Detector:
         """What pass 2 sees from each of the frames."""
         network = self.networks["detect"]
         boxes = [network.spec.box(frame) for frame in frames]
-        images = torch.stack([scan.on(box) for box in boxes])
+        images = scan.on_each(boxes)
         found = zip(frames, boxes, images, network.heatmaps_of_batch(images), strict=True)
         return [self._view(network, scan, image, box, heatmaps, frame) for frame, box, image, heatmaps in found]
 

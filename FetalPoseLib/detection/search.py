@@ -3,10 +3,10 @@
 The first reading follows the head and the sacrum that *locate* marks. In a volume with haze, or with the fetus in
 contact with the wall, one of the two is often wrong, and then no later step can recover. The search relies on one of
 them at a time. It assumes that a peak of the head, or a peak of the sacrum, is right, and tries body axes in all
-directions and several body sizes from there; *orient* looks along each. The middle of the bright tissue is a further
-start, which depends on no peak. The readings that fit a body best are looked at once more by *orient*, in the frame
-that they propose, and then judged by pass 2: the mean confidence of its landmarks is high in the right frame only. The
-search goes from few directions to many, and ends as soon as pass 2 is certain.
+directions and four body sizes from there; *orient* looks along each. The last start is the middle of the bright tissue,
+which depends on no peak. The readings that fit a body best are looked at once more by *orient*, in the frame that they
+propose. Pass 2 judges the best readings of both kinds: the mean confidence of its landmarks is high only if the frame
+is right to some 20 degrees and its size to some 30 %. The search ends as soon as pass 2 is certain.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from FetalPoseLib.body.fetal_frame import FetalFrame
+from FetalPoseLib.body.plausibility import POSE_CHECK_CONFIDENCE
 from FetalPoseLib.detection.locate import HEAD_TO_SACRUM, PEAK_DISTANCE, POINTS, Reading, axis_frame
 from FetalPoseLib.network.heatmaps import peaks
 from FetalPoseLib.volume.grid import Grid
@@ -35,31 +36,34 @@ class SearchOptions:
     doubt : mean confidence of pass 2 below which the first reading is in doubt and the search begins
     certain : mean confidence of pass 2 from which a frame ends the search
     directions : directions of the body axis from each start, spread evenly over the sphere
-    size_mm : size of the body unit, in mm, that every start is tried with
-    more_sizes_mm : sizes that the middle and the highest peaks are tried with, too, for small and for large bodies
-    rounds : rounds of starts at the most: the middle, the highest peaks, other sizes, the next peaks
-    peaks : highest peaks of the head, and of the sacrum, in *locate*'s heatmaps that looks start from
+    sizes_mm : sizes of the body unit, in mm, that every start is tried with
+    rounds : rounds at the most, one start in each: the highest peaks of the head, those of the sacrum, the middle
+    peaks : highest peaks of the head, and of the sacrum, in *locate*'s heatmaps that the search starts from
     room : distance, in body units, that head and sacrum may lie outside the volume
     closer : distinct readings that *orient* looks at again after each round, in their own frames, at the most
-    judged : distinct frames that pass 2 judges after each round at the most
+    judged : distinct frames of *orient*'s first readings that pass 2 judges after each round at the most, and as many
+        of its closer ones
+    settled : of these, the most certain ones that pass 2 judges once more in the frame of their own landmarks
     batch : looks in one forward pass; the search can be cancelled between two of them
     same_deg : degrees up to which two frames are the same if their places agree, too
     same_shift : distance of the origins, in body units, up to which two frames are in the same place
+    same_ratio : ratio of the sizes up to which two frames are of the same body
     """
 
-    doubt: float = 0.55
-    certain: float = 0.55
-    directions: int = 20
-    size_mm: float = 24.0
-    more_sizes_mm: tuple[float, ...] = (15.0, 36.0)
-    rounds: int = 2
+    doubt: float = POSE_CHECK_CONFIDENCE
+    certain: float = POSE_CHECK_CONFIDENCE
+    directions: int = 16
+    sizes_mm: tuple[float, ...] = (12.0, 18.0, 27.0, 40.0)
+    rounds: int = 5
     peaks: int = 2
     room: float = 0.2
     closer: int = 6
-    judged: int = 2
+    judged: int = 4
+    settled: int = 2
     batch: int = 8
     same_deg: float = 40.0
     same_shift: float = 0.6
+    same_ratio: float = 1.35
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,12 +112,11 @@ def starts(heatmaps, grid: Grid, middle: np.ndarray, count: int) -> list[list[St
 
     The peaks are the ``count`` highest of each in *locate*'s heatmaps (5, nz, ny, nx) on ``grid``.
     """
-    rounds = [[Start("middle", middle)], *([] for _ in range(count))]
+    rounds: list[list[Start]] = []
     for part in ("head", "sacrum"):
         points, _ = peaks(heatmaps[POINTS.index(part)], count, PEAK_DISTANCE)
-        for peak, point in enumerate(grid.to_world(points), start=1):
-            rounds[peak].append(Start(part, point))
-    return [found for found in rounds if found]
+        rounds += [[Start(part, point)] for point in grid.to_world(points)]
+    return [*rounds, [Start("middle", middle)]]
 
 
 def bright_middle(image, grid: Grid) -> np.ndarray:
@@ -132,14 +135,7 @@ def sphere_directions(count: int) -> np.ndarray:
 
 def rounds_of_frames(starts: list[list[Start]], volume: Grid, options: SearchOptions) -> list[list[FetalFrame]]:
     """The frames that *orient* looks from, by round; none whose head or sacrum would lie outside the volume."""
-    small, *larger = options.more_sizes_mm
-    middle, first, *others = [*starts, [], []][: max(len(starts), 2)]
-    plan = [
-        product(middle, [options.size_mm]),
-        product(first, [options.size_mm, small]),
-        product([*middle, *first[:1]], [small, *larger]),
-        *(product(found, [options.size_mm]) for found in others),
-    ]
+    plan = [product(found, options.sizes_mm) for found in starts]
     directions = sphere_directions(options.directions)
     rounds = []
     for looks in plan:
@@ -194,13 +190,17 @@ class FrameSearch:
                 fine += [reading for found in self.look(batch) for reading in found]
                 proposed += batch
                 yield SearchStep(looks, total, _certainty(judged))
-            for batch in _batches(self._best(fine, tried, self.options.judged), self.options.batch):
-                first = self.judge(batch)
+            chosen = self._best(fine, tried, self.options.judged)
+            chosen += self._best(coarse, [*tried, *chosen], self.options.judged)
+            first: list[Judged] = []
+            for batch in _batches(chosen, self.options.batch):
+                first += self.judge(batch)
                 yield SearchStep(looks, total, _certainty(judged + first))
-                own = [one.own_frame for one in first if one.own_frame is not None]
-                judged += first + (self.judge(own) if own else [])
-                tried += batch + own
-                yield SearchStep(looks, total, _certainty(judged))
+            first.sort(key=lambda one: -one.certainty)
+            own = [one.own_frame for one in first[: self.options.settled] if one.own_frame is not None]
+            judged += first + (self.judge(own) if own else [])
+            tried += chosen + own
+            yield SearchStep(looks, total, _certainty(judged))
             if _certainty(judged) >= self.options.certain:
                 break
         return max(judged, key=lambda one: one.certainty, default=None)
@@ -217,7 +217,9 @@ class FrameSearch:
 
     def _same(self, one: FetalFrame, other: FetalFrame) -> bool:
         apart = float(np.linalg.norm(one.origin - other.origin)) / min(one.size, other.size)
-        return one.angle_to(other) <= self.options.same_deg and apart <= self.options.same_shift
+        ratio = max(one.size, other.size) / min(one.size, other.size)
+        options = self.options
+        return one.angle_to(other) <= options.same_deg and apart <= options.same_shift and ratio <= options.same_ratio
 
 
 def _certainty(judged: list[Judged]) -> float:

@@ -13,7 +13,7 @@ import torch
 
 SCALE = ".scale"  # of the tensor whose key stands before it
 SHAPE = ".shape"  # of a tensor in 4 bits, which is stored as rows of bytes
-GROUP = 64  # weights that share a scale in 4 bits
+GROUP = 128  # weights that share a scale in 4 bits
 CLIPS = (
     1.0,
     0.95,
@@ -94,5 +94,5 @@ def _integers(groups: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
 
 def _expanded(data: torch.Tensor, scale: torch.Tensor, shape: torch.Tensor) -> torch.Tensor:
     integers = torch.stack([data & 15, data >> 4], dim=2).flatten(1).float() - 8
-    rows = (integers.unflatten(1, (scale.shape[1], GROUP)) * scale.float()[..., None]).flatten(1)
+    rows = (integers.unflatten(1, (scale.shape[1], -1)) * scale.float()[..., None]).flatten(1)  # of any group's size
     return rows[:, : math.prod(shape.tolist()[1:])].reshape(shape.tolist())

@@ -16,7 +16,7 @@ from FetalPoseLib import scene as mrml
 from FetalPoseLib.body.age import contradiction, weeks_and_days
 from FetalPoseLib.body.estimate import Estimate, Progress
 from FetalPoseLib.body.measurements import length_table, write_csv
-from FetalPoseLib.body.plausibility import doubts, holds_fetus
+from FetalPoseLib.body.plausibility import doubts
 from FetalPoseLib.body.pose_library import PoseLibrary
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import check_writable, replacing
@@ -153,7 +153,7 @@ def _doubtful(result: Estimate) -> list[str]:
 def _check_found(result: Estimate, source: Path, *, force: bool) -> None:
     if not np.isfinite(result.points).any():
         raise FetalPoseError(f"No fetus was found in {source}; nothing was written. Choose another volume.")
-    if not holds_fetus(result.confidence) and not force:
+    if not result.holds_fetus and not force:
         raise FetalPoseError(
             f"No fetus was found in {source} with any certainty; nothing was written. Choose another volume, or "
             "force the pose to be written."
