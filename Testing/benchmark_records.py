@@ -26,7 +26,7 @@ def record(name, truth, *steps, unseen=(), failure=None):
     poses = [as_rows(truth + step * MM) for step in steps]
     return {"name": name, "body": as_rows(truth), "seen": seen, "unrefined": poses[0] if poses else [None] * 16,
             "steps": poses, "evidence": [0.5] * len(poses), "frames": [[70.0, 0.1, 0.02], [10.0, 0.2, 0.0]],
-            "failure": failure}  # fmt: skip
+            "confidence": [0.6] * 16, "seconds": {"locate": 0.1}, "failure": failure}  # fmt: skip
 
 
 class FakeEstimator:

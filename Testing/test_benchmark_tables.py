@@ -39,6 +39,23 @@ def test_tables_of_records_whose_errors_are_known():
     assert len(tables.length_table([run])) == 16
 
 
+def test_volumes_that_count_as_found_are_told_from_those_that_do_not():
+    doubtful = {"confidence": [0.45] * 16}
+    rows = [
+        record("right", body(1), 2, 1, unseen=[5]),  # a place for a landmark outside
+        record("turned", body(2), 9, 9),
+        record("not believed", body(3), 3, 3) | doubtful,
+        record("rightly not believed", body(4), 20, 20) | doubtful,
+        record("failed", body(5), failure="No fetus found"),
+    ]
+    (found,) = tables.found_table([tables.Run(HEADER, rows)])
+    assert (found["volumes"], found["found"], found["not_found"]) == (5, 2, 3)
+    assert found["mean_mm"] == pytest.approx(5, abs=0.01) and (found["turned"], found["near"]) == (1, 1)
+    assert (found["outside"], found["invented"]) == (1, 1)
+    one_pass = [row | {"seconds": {"locate": None}} for row in rows]  # has another limit
+    assert tables.found_table([tables.Run(HEADER, one_pass)])[0]["found"] == 4
+
+
 def test_a_failure_is_sixteen_misses_and_not_left_out():
     run = tables.Run(HEADER, [record("a", body(1), 2), record("b", body(2), failure="No fetus found")])
     _, refined = tables.summary_table([run])

@@ -6,6 +6,7 @@ landmark outside the scanned sector does not count.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from FetalPoseLib.benchmark import paper
 from FetalPoseLib.benchmark.records import read_records
 from FetalPoseLib.benchmark.report import Folder, markdown
 from FetalPoseLib.body.estimate import points_of_rows
+from FetalPoseLib.body.plausibility import holds_fetus
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.evaluation.metrics import auc, landmark_errors, pck, summary
@@ -27,6 +29,8 @@ from FetalPoseLib.refinement.options import CONSENSUS
 STAGES = ("unrefined", "refined")
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # Okabe and Ito: told apart by the colour-blind too
 _MISSED = [None] * 16
+TURNED_MM = 8.0  # mean error of a pose in the wrong frame; in the right one it is less
+NEAR_MM = 4.0  # mean error of a pose that would have been of use
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +136,42 @@ def overall(run: Run, stage: str | int) -> dict:
     }
 
 
+def found_table(runs: list[Run]) -> list[dict]:
+    """One row per run: volumes in which a fetus counts as found, and how right their refined poses are.
+
+    ``turned`` are poses with a mean error of more than `TURNED_MM`; ``near`` are poses that were not believed although
+    their mean error is less than `NEAR_MM`; ``invented`` are landmarks outside the sector that were given a place.
+    """
+    rows = []
+    for run in runs:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a volume that shows no landmark
+            errors = run.errors("refined")
+            errors = np.nanmean(np.where(np.isinf(errors), np.nan, errors), axis=1)  # infinite where missed
+        found = np.array([_counts_as_found(row) for row in run.rows])
+        outside = ~np.isfinite(run.truth).all(axis=2)
+        placed = np.isfinite(run.poses("refined")).all(axis=2)
+        rows.append(
+            {
+                **run.name,
+                "volumes": len(found),
+                "found": int(found.sum()),
+                "mean_mm": float(np.nanmean(errors[found])) if found.any() else None,
+                "median_mm": float(np.nanmedian(errors[found])) if found.any() else None,
+                "turned": int((errors[found] > TURNED_MM).sum()),
+                "not_found": int((~found).sum()),
+                "near": int((errors[~found] < NEAR_MM).sum()),
+                "outside": int(outside.sum()),
+                "invented": int((outside & placed).sum()),
+            }
+        )
+    return rows
+
+
+def _counts_as_found(row: dict) -> bool:
+    return not row["failure"] and holds_fetus(row["confidence"], two_passes=row["seconds"].get("locate") is not None)
+
+
 def length_table(runs: list[Run]) -> list[dict]:
     """Mean absolute error and bias (found - true) of the segments' lengths, of refined poses, and over all segments."""
     rows = [{"segment": segment.name} for segment in load_skeleton().segments] + [{"segment": "all"}]
@@ -234,6 +274,7 @@ def write_tables(folder: Path) -> list[Run]:
     out = Folder(folder, [run.header for run in runs])
     tables = {
         "summary": ("All landmarks", summary_table(runs)),
+        "found": ("Volumes in which a fetus counts as found, refined; means per volume", found_table(runs)),
         "difference": ("Refined - unrefined, by subject, with 95 % bootstrap intervals", difference_table(runs)),
         "error": ("Error by landmark in mm (Table 1)", landmark_table(_by_stage(runs), "mean_mm")),
         "auc": ("AUC in %, PCK from 0 to 10 mm (Table 2)", landmark_table(_by_stage(runs), "auc")),
