@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tqdm import tqdm
 
 from FetalPoseLib.body.fetal_frame import FetalFrame
 from FetalPoseLib.body.skeleton import load_skeleton
@@ -159,11 +160,24 @@ def test_a_blank_view_is_not_trained_on(case, tmp_path):
 
 def test_validation_tells_peaks_of_visible_points_from_others(case, tmp_path):
     (tmp_path / "pool").mkdir()
+    torch.manual_seed(1)  # untrained maps need not have a positive value
     training = trainer(tmp_path, case, LandmarkNet(out_channels=5, width=2, input_stride=2), steps=2)
     training.run(progress=False)
     row = json.loads((tmp_path / "locate" / "log.jsonl").read_text().splitlines()[-1])
     assert np.isfinite([row["mean_mm"], row["peak_visible"], row["peak_not_visible"]]).all()
     assert 0 <= row["within_10mm"] <= 1
+
+
+def test_validation_of_a_network_that_finds_nothing(case, tmp_path):
+    (tmp_path / "pool").mkdir()
+    net = LandmarkNet(out_channels=5, width=2, input_stride=2)
+    training = trainer(tmp_path, case, net, steps=2)
+    for parameter in training.average.module.parameters():
+        torch.nn.init.zeros_(parameter)
+    row = training.validate()
+    assert row["mean_mm"] is None and row["within_10mm"] == 0.0
+    training._log(0.1, tqdm(disable=True))
+    assert training.best == float("inf")
 
 
 @pytest.fixture

@@ -189,11 +189,12 @@ class Trainer:
     # validation
 
     def validate(self) -> dict[str, float]:
-        """Errors of the averaged network over the validation cases, in mm: mean, median, and the share within 10 mm;
-        and the mean height of the peaks of points that are visible, and of those that are not."""
+        """Errors of the averaged network over the validation cases, in mm: mean and median of the points it finds;
+        the share of the visible points that it finds within 10 mm; and the mean height of the peaks of points that are
+        visible, and of those that are not. None where there is nothing to take a mean of."""
         net = self.average.module.eval()
         set_normalisation(net, "volume")
-        errors, heights = [], []
+        errors, heights, visible = [], [], []
         for index, case in enumerate(self.validation):
             # what sees the fetus in a frame is validated in frames that err as in use, the same ones every time
             rng = np.random.default_rng([0, index]) if self.task.lower is not None else None
@@ -204,15 +205,16 @@ class Trainer:
             heights.append(heatmaps.amax(dim=(1, 2, 3)).cpu().numpy())
             found = sample.grid.coarsened(net.input_stride).to_world(points)
             errors.append(np.linalg.norm(found - sample.points, axis=1))
-        errors, heights = np.array(errors), np.array(heights)
-        visible = np.isfinite(errors)
+            visible.append(np.isfinite(sample.points).all(axis=1))
+        errors, heights, visible = np.array(errors), np.array(heights), np.array(visible)
+        measured = errors[np.isfinite(errors)]
         return {
-            "mean_mm": float(np.nanmean(errors)),
-            "median_mm": float(np.nanmedian(errors)),
-            "within_10mm": float(np.mean(errors[visible] < 10)),
-            "by_point_mm": np.nanmean(errors, axis=0).round(2).tolist(),
-            "peak_visible": float(heights[visible].mean()),
-            "peak_not_visible": float(heights[~visible].mean()) if not visible.all() else None,
+            "mean_mm": _mean(measured),
+            "median_mm": float(np.median(measured)) if measured.size else None,
+            "within_10mm": _mean(errors[visible] < 10),
+            "by_point_mm": [_mean(column[np.isfinite(column)]) for column in errors.T],
+            "peak_visible": _mean(heights[visible]),
+            "peak_not_visible": _mean(heights[~visible]),
         }
 
     def _log(self, loss: float, bar) -> None:
@@ -224,10 +226,15 @@ class Trainer:
             **(self.validate() if self.validation else {}),
         }
         append_row(self.folder / LOG, row)
-        if row.get("mean_mm", float("inf")) < self.best:
-            self.best = row["mean_mm"]
+        error = row.get("mean_mm")
+        if error is not None and error < self.best:
+            self.best = error
             write_state(self.folder / BEST, self.average.module.state_dict())
-        bar.set_postfix(loss=f"{loss:.4f}", mm=f"{row.get('mean_mm', float('nan')):.2f}")
+        bar.set_postfix(loss=f"{loss:.4f}", mm=f"{float('nan') if error is None else error:.2f}")
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return round(float(values.mean()), 4) if values.size else None
 
 
 def _short(number: object) -> str:

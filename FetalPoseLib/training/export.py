@@ -74,7 +74,7 @@ def export_model(
 def _logged(folder: Path) -> tuple[list[dict], dict | None]:
     """All rows of a training's log, and the one with the least error on validation, if that was measured."""
     rows = read_rows(folder / LOG)
-    measured = [row for row in rows if math.isfinite(row.get("mean_mm", math.nan))]
+    measured = [row for row in rows if row.get("mean_mm") is not None and math.isfinite(row["mean_mm"])]
     return rows, min(measured, key=lambda row: row["mean_mm"], default=None)
 
 
