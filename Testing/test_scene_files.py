@@ -111,11 +111,30 @@ def test_failed_save_leaves_the_former_file(pose, tmp_path, monkeypatch):
 def test_skeleton_is_one_model_in_the_segments_colours(observer, pose):
     model = mrml.show_skeleton(pose)
     assert mrml.show_skeleton(pose) is model
-    poly = model.GetPolyData()
-    colors = vtk.util.numpy_support.vtk_to_numpy(poly.GetPointData().GetArray("Color"))
-    expected = {tuple(int(round(255 * c)) for c in segment.color) for segment in SKELETON.segments}
-    assert set(map(tuple, colors.tolist())) == expected
-    assert model.GetDisplayNode().GetScalarVisibility()
+    display = model.GetDisplayNode()
+    assert display.GetScalarVisibility() and display.GetActiveScalarName() == "Segment"
+    shown = vtk.util.numpy_support.vtk_to_numpy(model.GetPolyData().GetPointData().GetArray("Segment"))
+    assert set(shown) == set(range(15))
+    table = display.GetColorNode().CreateLookupTableCopy()
+    table.SetRange(display.GetScalarRange())  # as the views do
+    color = [0.0] * 3
+    for i, segment in enumerate(SKELETON.segments):
+        table.GetColor(i, color)
+        np.testing.assert_allclose(color, segment.color, atol=1 / 255)
+
+
+def test_skeletons_display_has_a_range_so_that_vtk_does_not_complain_at_each_rendering(observer, pose):
+    display = mrml.show_skeleton(pose).GetDisplayNode()
+    pose.SetNthControlPointPosition(0, 500, 0, 0)
+    low, high = display.GetScalarRange()
+    assert low < high
+
+
+def test_skeleton_of_a_loaded_scene_gets_its_colours_again(scene, observer, pose):
+    model = mrml.show_skeleton(pose)
+    scene.RemoveNode(model.GetDisplayNode().GetColorNode())
+    assert mrml.show_skeleton(pose) is model
+    assert model.GetDisplayNode().GetColorNode().GetNumberOfColors() == 15
 
 
 def test_skeleton_follows_the_points_and_goes_with_them(scene, observer, pose):
@@ -125,8 +144,10 @@ def test_skeleton_follows_the_points_and_goes_with_them(scene, observer, pose):
     for i in range(16):
         pose.UnsetNthControlPointPosition(i)
     assert model.GetPolyData().GetNumberOfPoints() == 0
+    tables = scene.GetNumberOfNodesByClass("vtkMRMLColorTableNode")
     scene.RemoveNode(pose)
     assert scene.GetNumberOfNodesByClass("vtkMRMLModelNode") == 0
+    assert scene.GetNumberOfNodesByClass("vtkMRMLColorTableNode") == tables - 1
 
 
 def test_saved_scene_comes_back_live(scene, pose, tmp_path):

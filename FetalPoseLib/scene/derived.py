@@ -20,6 +20,8 @@ from FetalPoseLib.scene.pose import PREFIX, SKELETON, moved_landmarks, points_of
 
 MOVED = PREFIX + "MovedLandmarks"
 MODEL_ROLE = "FetalPose.SkeletonModel"  # node reference from the pose to its model
+COLORS_ROLE = "FetalPose.SkeletonColors"  # node reference from the pose to the table of its model's colours
+SEGMENT = "Segment"  # point data of the model: index of the segment
 TUBE_RADIUS_MM = 0.8
 
 
@@ -43,13 +45,38 @@ def show_skeleton(node):
         model.SetSelectable(False)  # clicks and drags belong to the points
         model.CreateDefaultDisplayNodes()
         display = model.GetDisplayNode()
-        display.SetActiveScalar("Color", vtk.vtkAssignAttribute.POINT_DATA)
-        display.SetScalarRangeFlag(slicer.vtkMRMLDisplayNode.UseDirectMapping)
-        display.SetScalarVisibility(True)
         display.SetVisibility2D(True)
         display.SetSliceIntersectionThickness(3)
         node.SetNodeReferenceID(MODEL_ROLE, model.GetID())
+    if node.GetNodeReference(COLORS_ROLE) is None:  # after a scene was loaded, too
+        _color(node, model)
     return model
+
+
+def _color(node, model) -> None:
+    """Show each tube in its segment's colour, by a table of colours.
+
+    MRML's direct mapping of red, green and blue has an empty range, of which VTK complains at each rendering.
+    """
+    segments = load_skeleton().segments
+    table = slicer.vtkMRMLColorTableNode()
+    table.SetName(f"{node.GetName()} colours")
+    table.SetHideFromEditors(True)  # before it is in the scene, or it is offered for volumes
+    table.SetSaveWithScene(False)
+    table.SetTypeToUser()
+    table.SetNumberOfColors(len(segments))
+    for i, segment in enumerate(segments):
+        table.SetColor(i, segment.name, *map(float, segment.color), 1.0)
+    node.GetScene().AddNode(table)
+    node.SetNodeReferenceID(COLORS_ROLE, table.GetID())
+    display = model.GetDisplayNode()
+    modifying = display.StartModify()
+    display.SetAndObserveColorNodeID(table.GetID())
+    display.SetScalarRangeFlag(slicer.vtkMRMLDisplayNode.UseManualScalarRange)
+    display.SetScalarRange(-0.5, len(segments) - 0.5)
+    display.SetActiveScalar(SEGMENT, vtk.vtkAssignAttribute.POINT_DATA)
+    display.SetScalarVisibility(True)
+    display.EndModify(modifying)
 
 
 def restore_provenance(node) -> None:
@@ -100,8 +127,9 @@ def _update_provenance(node) -> None:
 
 
 def _tubes(points: np.ndarray) -> vtk.vtkPolyData:
-    """Tubes along the segments whose two ends are set, with their colours as point data."""
-    segments = [s for s in load_skeleton().segments if np.isfinite(points[[s.start, s.end]]).all()]
+    """Tubes along the segments whose two ends are set, with the segment's index as point data."""
+    shown = [i for i, s in enumerate(load_skeleton().segments) if np.isfinite(points[[s.start, s.end]]).all()]
+    segments = [load_skeleton().segments[i] for i in shown]
     lines = vtk.vtkPolyData()
     ends = vtk.vtkPoints()
     cells = vtk.vtkCellArray()
@@ -111,9 +139,8 @@ def _tubes(points: np.ndarray) -> vtk.vtkPolyData:
         cells.InsertCellPoint(ends.InsertNextPoint(points[segment.end]))
     lines.SetPoints(ends)
     lines.SetLines(cells)
-    colors = np.array([s.color for s in segments for _ in range(2)]).reshape(-1, 3)
-    scalars = numpy_to_vtk(np.round(255 * colors).astype(np.uint8), deep=True, array_type=vtk.VTK_UNSIGNED_CHAR)
-    scalars.SetName("Color")
+    scalars = numpy_to_vtk(np.repeat(shown, 2).astype(np.uint8), deep=True, array_type=vtk.VTK_UNSIGNED_CHAR)
+    scalars.SetName(SEGMENT)
     lines.GetPointData().SetScalars(scalars)
     tube = vtk.vtkTubeFilter()
     tube.SetInputData(lines)

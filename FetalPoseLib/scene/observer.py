@@ -3,7 +3,7 @@
 import slicer
 import vtk
 
-from FetalPoseLib.scene.derived import MODEL_ROLE, update_derived
+from FetalPoseLib.scene.derived import COLORS_ROLE, MODEL_ROLE, update_derived
 from FetalPoseLib.scene.labels import LABELS_ROLE
 from FetalPoseLib.scene.pose import is_pose
 
@@ -68,7 +68,7 @@ class PoseObserver:
     def _on_node_removed(self, _scene, _event, node) -> None:
         for tag in self._tags.pop(node, ()):
             node.RemoveObserver(tag)
-        for role in (MODEL_ROLE, LABELS_ROLE):
+        for role in (MODEL_ROLE, COLORS_ROLE, LABELS_ROLE):
             derived = self.scene.GetNodeByID(node.GetNodeReferenceID(role) or "")
             if derived is not None and not self.scene.IsClosing():
                 self.scene.RemoveNode(derived)
