@@ -18,6 +18,7 @@ COMMANDS = {
     "simulate": ("FetalPoseLib.cli.simulate", "make a simulated ultrasound volume with its true landmarks"),
     "evaluate": ("FetalPoseLib.cli.evaluate", "compare poses with the truth"),
     "train": ("FetalPoseLib.cli.train", "train a detector on simulated or on your own volumes"),
+    "web": ("FetalPoseLib.cli.web", "the clinician's page in a browser: load, estimate, correct, export"),
     "benchmark": ("FetalPoseLib.cli.benchmark", "measure accuracy, memory and speed: the tables of the README"),
     "demo": ("FetalPoseLib.cli.demo", "estimate the pose in the bundled sample volume and compare it with the truth"),
 }
