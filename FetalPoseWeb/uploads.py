@@ -94,8 +94,8 @@ class Upload:
     def _check(self, size: int) -> None:
         if size > self.limit_bytes:
             raise TooLargeError(
-                f"More than {self.limit_bytes / 2**20:.0f} MiB, which is this server's limit. Crop the volume, or start "
-                "the server with a larger --limit."
+                f"More than {self.limit_bytes / 2**20:.0f} MiB, which is this server's limit. Crop the volume, or "
+                "start the server with a larger --limit."
             )
 
     def _name_voxels(self, header: int) -> None:

@@ -3,14 +3,12 @@
 import importlib.util
 import os
 import sys
-from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow" if sys.platform == "linux" else "")
 HAS_TRAME = importlib.util.find_spec("trame_slicer") is not None
-HERE = Path(__file__).parent
-collect_ignore = [] if HAS_TRAME else ["test_web_drags.py", "test_web_guard.py", "test_web_page.py", "test_web_front.py"]
+collect_ignore_glob = [] if HAS_TRAME else ["test_web_*.py"]
 
 
 @pytest.fixture

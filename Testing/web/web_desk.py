@@ -4,7 +4,7 @@ import json
 
 import fake_worker
 import numpy as np
-from trame_slicer.views import DirectViewFactory
+from trame_slicer.views import DirectViewFactory, NoScheduleRendering
 from vtkmodules.vtkWebCore import vtkRemoteInteractionAdapter
 
 from FetalPoseLib import scene as mrml
@@ -13,6 +13,7 @@ from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.resources import resource_path
 from FetalPoseLib.worker.client import WorkerClient
 from FetalPoseWeb.desk import Desk
+from FetalPoseWeb.views import settle
 
 SIZE = 400
 SKELETON = load_skeleton()
@@ -27,8 +28,22 @@ def fake_client(**plan) -> WorkerClient:
     return WorkerClient(command=fake_worker.command(known | plan))
 
 
+class QuietViewFactory(DirectViewFactory):
+    """Views off screen that are rendered only when a test asks for it."""
+
+    def __init__(self):
+        super().__init__(do_render_offscreen=True)
+
+    def _create_view(self, view, scene, app_logic):
+        made = super()._create_view(view, scene, app_logic)
+        settle(made.slicer_view)
+        made.slicer_view.set_scheduled_render(NoScheduleRendering())
+        made.slicer_view.interactor().EnableRenderOff()
+        return made
+
+
 def make_desk() -> Desk:
-    desk = Desk(DirectViewFactory(do_render_offscreen=True), fake_client())
+    desk = Desk(QuietViewFactory(), fake_client())
     for view in desk.views.values():
         view.interactor().UpdateSize(SIZE, SIZE)
     desk.show_volume(desk.add_volume(resource_path("sample", "sample.nrrd")), "sample.nrrd")
@@ -42,7 +57,7 @@ class Mouse:
 
     def __init__(self, view):
         self.view = view
-        self.view.render()
+        self.view.render_window().Render()
 
     def event(self, kind: str, at, *, down: bool) -> None:
         x, y = (int(round(float(value))) for value in at)
