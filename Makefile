@@ -11,7 +11,11 @@ BIN := .venv/bin
 READY := .venv/ready
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS)
 
-.PHONY: demo test test-all coverage fuzz lint format docs clean
+WEB := .venv-web/bin
+WEB_READY := .venv-web/ready
+WEB_FLAGS ?=
+
+.PHONY: demo test test-all test-web web coverage fuzz lint format docs clean
 
 demo: $(READY)
 	$(BIN)/fetalpose demo
@@ -21,6 +25,15 @@ test: lint
 
 test-all: lint
 	$(PYTEST) $(TEST_FLAGS)
+
+# The page in a browser. It has an environment of its own, because trame-slicer pins slicer-core and vtk.
+# WEB_FLAGS goes to `fetalpose web`: `make web WEB_FLAGS="volume.nrrd --port 8080"`.
+web: $(WEB_READY)
+	$(WEB)/fetalpose web $(WEB_FLAGS)
+
+# Needs Debian's chromium, or CHROMIUM=/path/to/it.
+test-web: $(WEB_READY)
+	OMP_NUM_THREADS=1 $(WEB)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(TEST_FLAGS) Testing/web
 
 coverage: $(READY)
 	$(PYTEST) -m "not slow" --cov --cov-report term $(TEST_FLAGS)
@@ -49,4 +62,9 @@ clean:
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install $(PIP_FLAGS) --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+$(WEB_READY): pyproject.toml constraints-web.txt
+	$(PYTHON) -m venv .venv-web
+	$(WEB)/python -m pip install $(PIP_FLAGS) --constraint constraints-web.txt --editable ".[web,web-test]"
 	touch $@

@@ -210,6 +210,8 @@ class Front:
 
     def _on_pose_shown(self, shown: PoseShown) -> None:
         if shown.pose is not self.desk.pose:
+            if self.desk.volume is not None:  # one pose a page: the scene need not number them
+                shown.pose.SetName(f"{self.desk.volume.GetName()} pose")
             self._take(shown.pose)
         if shown.recentre:
             self.desk.centre(shown.points)

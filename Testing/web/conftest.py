@@ -11,11 +11,20 @@ HAS_TRAME = importlib.util.find_spec("trame_slicer") is not None
 collect_ignore_glob = [] if HAS_TRAME else ["test_web_*.py"]
 
 
-@pytest.fixture
-def desk():
-    """A desk with off-screen views of 400 x 400 pixels, the sample volume, and its true pose in the middle."""
+@pytest.fixture(scope="session")
+def shared_desk():
+    """A desk with off-screen views of 400 x 400 pixels, made once: four contexts of software rendering take seconds."""
     from web_desk import make_desk
 
     desk = make_desk()
     yield desk
     desk.close()
+
+
+@pytest.fixture
+def desk(shared_desk):
+    """The shared desk with the sample volume and its true pose in the middle, as if nothing had been done before."""
+    from web_desk import lay_out
+
+    lay_out(shared_desk)
+    return shared_desk

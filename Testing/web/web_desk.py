@@ -46,10 +46,13 @@ def make_desk() -> Desk:
     desk = Desk(QuietViewFactory(), fake_client())
     for view in desk.views.values():
         view.interactor().UpdateSize(SIZE, SIZE)
+    return desk
+
+
+def lay_out(desk: Desk) -> None:
     desk.show_volume(desk.add_volume(resource_path("sample", "sample.nrrd")), "sample.nrrd")
     desk.pose = desk.session.import_pose(resource_path("sample", "sample.mrk.json"))
     desk.centre(mrml.points_of(desk.pose))
-    return desk
 
 
 class Mouse:

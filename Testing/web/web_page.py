@@ -1,0 +1,135 @@
+"""A server's process and a page in Chromium, as the tests use them."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+SERVER = Path(__file__).with_name("web_server.py")
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
+WAIT_MS = 60_000  # on a busy computer; nothing here measures time
+
+
+class Server:
+    """`web_server.py` in a process of its own."""
+
+    def __init__(self, folder, plan: dict | None = None, **options):
+        request = {"folder": str(folder), "plan": plan, "options": options}
+        self.log = open(f"{folder}.log", "w+")  # noqa: SIM115 (closed with the process)
+        self.process = subprocess.Popen(
+            [sys.executable, str(SERVER), json.dumps(request)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True,
+        )  # fmt: skip
+        self.address = self.process.stdout.readline().strip()
+        assert self.address.startswith("http"), Path(self.log.name).read_text()
+
+    def ask(self, name, *arguments):
+        self.process.stdin.write(json.dumps([name, arguments]) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def errors(self) -> str:
+        return Path(self.log.name).read_text()
+
+    def close(self, kill: bool = False) -> int:
+        self.process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
+        self.process.stdin.close()
+        code = self.process.wait(60)
+        self.process.stdout.close()
+        self.log.close()
+        return code
+
+
+@contextmanager
+def chromium():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+class Page:
+    """The page, in the words of a person who uses it."""
+
+    def __init__(self, browser, server, size=(1280, 800)):
+        self.server = server
+        self.context = browser.new_context(viewport={"width": size[0], "height": size[1]}, accept_downloads=True)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(WAIT_MS)
+        self.failures = []
+        self.page.on("pageerror", lambda error: self.failures.append(str(error)))
+        self.page.goto(server.address)
+        self.page.wait_for_selector("[data-do=sample]")
+
+    def click(self, name):
+        self.page.click(f"[data-do={name}]:enabled")
+
+    @property
+    def status(self) -> str:
+        return self.page.inner_text("[data-part=status]")
+
+    def wait_status(self, start):
+        self.wait("(start) => document.querySelector('[data-part=status]').innerText.startsWith(start)", start)
+
+    def wait(self, script, argument=None):
+        self.page.wait_for_function(script, arg=argument)
+
+    def estimate_sample(self):
+        self.click("sample")
+        self.wait_status("Read Simulated")
+        self.click("estimate")
+        self.wait_status("Done")
+
+    def lengths(self) -> dict[str, str]:
+        rows = self.page.query_selector_all("[data-part=lengths] tbody tr")
+        return {row.get_attribute("data-row"): row.query_selector(".fp-num").inner_text() for row in rows}
+
+    def show(self, landmark):
+        """Move the slices to a landmark, by a click on its row."""
+        self.page.click("[data-do=tab-landmarks]")
+        self.page.click(f"[data-part=landmarks] [data-row={landmark}]")
+        self.wait("name => document.querySelector(`[data-row=${name}]`).classList.contains('fp-sel')", landmark)
+        self.page.click("[data-do=tab-lengths]")
+
+    def at(self, view, landmark):
+        box = self.page.query_selector(f"[data-view={view}]").bounding_box()
+        x, y = self.server.ask("where", view, landmark)
+        return box["x"] + x, box["y"] + y
+
+    def drag(self, view, landmark, by, *, release=True):
+        x, y = self.at(view, landmark)
+        self.page.mouse.move(x, y)
+        self.settle()
+        self.page.mouse.down()
+        for part in (0.25, 0.5, 0.75, 1.0):
+            self.page.mouse.move(x + part * by[0], y + part * by[1])
+            self.settle()
+        if release:
+            self.page.mouse.up()
+
+    def settle(self):
+        """Wait until the server has handled what the page has sent: moves within 40 ms of each other are one."""
+        self.page.wait_for_timeout(60)
+
+    def download(self, name, folder) -> Path:
+        with self.page.expect_download() as download:
+            self.click(name)
+        path = Path(folder) / download.value.suggested_filename
+        download.value.save_as(path)
+        return path
+
+    def choose(self, do, files):
+        """Give files to the dialog that a button opens."""
+        with self.page.expect_file_chooser() as chooser:
+            self.click(do)
+        chooser.value.set_files(files)
+
+    def close(self):
+        self.context.close()
+        assert self.failures == []
