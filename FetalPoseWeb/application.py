@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 from trame.app import get_server
 
@@ -84,13 +85,13 @@ class Application:
         self.desk.session.warm_up()
         self.desk.session.ask_for_devices()
         if self.options.volume is not None:
-            self._spawn(self._open_first())
+            self._spawn(self._open_first(self.options.volume))
         self._wait_idle()
         ready()
 
-    async def _open_first(self) -> None:
+    async def _open_first(self, path: Path) -> None:
         try:
-            await self.front.open_file(self.options.volume, self.options.volume.name)
+            await self.front.open_file(path, path.name)
         except FetalPoseError as error:
             self.front.say(str(error), is_warning=True)
             logging.error(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import asdict
+from typing import Any
 
 import slicer
 import vtk
@@ -56,7 +57,8 @@ class Front:
         self._doubts: list = []
         self._stale = True  # the tables do not show the points any more
         self._doubts_at = self._keep_at = float("inf")  # when they are due, by time.monotonic
-        self._watched, self._tags = None, []
+        self._watched: Any = None  # the pose whose points are followed
+        self._tags: list[int] = []
         self._left: Kept | None = None
         self._set_up()
 

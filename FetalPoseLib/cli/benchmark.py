@@ -7,6 +7,7 @@
   memory       what gradient checkpointing saves
   speed        seconds of each stage of an estimate, cold and warm
   simulator    seconds of a simulated volume
+  web          seconds of the page in a browser; needs the extra 'web' and Chromium, and is not part of all
   pictures     the README's, from the records of accuracy, into the folder docs/pictures
   all          all of these
 
@@ -31,7 +32,7 @@ from FetalPoseLib.cli.options import add_estimator_arguments, count, estimate_op
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", metavar="WHAT", choices=(*WHAT, "all"), help=f"{', '.join(WHAT)} or all")
+    parser.add_argument("what", metavar="WHAT", choices=(*WHAT, "web", "all"), help=f"{', '.join(WHAT)}, web or all")
     parser.add_argument("--output", metavar="FOLDER", type=Path, help="where it goes (default %(default)s)")
     add_estimator_arguments(parser)
     parser.add_argument(
@@ -63,5 +64,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    if args.what == "web":
+        from FetalPoseWeb.measure import measure
+
+        measure(args.output)
+        print(f"wrote the results into {args.output}")
+        return
     own = {field.name: getattr(args, field.name) for field in fields(BenchmarkOptions) if field.name != "estimate"}
     benchmark.run(args.what, BenchmarkOptions(estimate=estimate_options(args), **own))
