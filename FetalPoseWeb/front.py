@@ -69,12 +69,13 @@ class Front:
                 "research_use": RESEARCH_USE, "status": asdict(Status()), "lengths": [], "landmarks": [], "doubts": "",
                 "buttons": {}, "selected": "", "volume": "", "geometry": "", "pose": "", "question": "", "left": None,
                 "slices": {}, "tab": "lengths", "big": "", "sending": None, "showing_settings": False,
-                "has_library": bool(self.choices.library_folder), "moved": 0,
+                "has_library": bool(self.choices.library_folder), "unsaved": False,
             }
         )  # fmt: skip
         state.trame__client_only += ["tab", "big", "sending", "showing_settings"]
         session.status_changed.connect(lambda status: self._set("status", asdict(status)))
         session.pose_shown.connect(self._on_pose_shown)
+        session.corrected.connect(lambda _pose: self._set("unsaved", True))
         for signal in (session.finished, session.failed, session.cancelled, session.corrected):
             signal.connect(self._on_ended)
         session.asks.connect(self._on_question)
@@ -192,6 +193,7 @@ class Front:
             ]
         with self.state:
             self.state.pose = pose.GetName() if pose is not None else ""
+            self.state.unsaved = False
         self._on_points()
 
     def _on_points(self, _node=None, _event=None) -> None:
@@ -305,6 +307,7 @@ class Front:
         if what == "pose":
             self._keep_at = float("inf")
             self.folder.discard()
+            self._set("unsaved", False)
         self.say(f"Sent {path.name} to your browser's downloads.")
         return path
 

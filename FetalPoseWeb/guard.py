@@ -29,6 +29,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+SECRET_HEADER = "X-FetalPose-Secret"  # set by a proxy that has checked who the person is
 LEAVE_S = 3.0  # a page that is loaded again may connect before its former connection has ended
 NO_SECRET = "This page needs the whole address that 'fetalpose web' printed, with its secret. Copy it once more."
 NO_ORIGIN = "This request comes from another site ({origin}). Start the server with --origin if it is yours."
@@ -126,7 +127,8 @@ class Guard:
             return NO_ORIGIN.format(origin=origin[:100])
         if request.path == "/ws" and not origin:
             return NO_ORIGIN.format(origin="no origin was sent")
-        if not (self._knows(request.cookies.get(self.cookie)) or self._knows(request.query.get("secret"))):
+        given = (request.cookies.get(self.cookie), request.query.get("secret"), request.headers.get(SECRET_HEADER))
+        if not any(self._knows(secret) for secret in given):
             return NO_SECRET
         return ""
 

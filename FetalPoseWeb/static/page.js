@@ -23,8 +23,13 @@
     });
   }
 
+  // Corrections that are in no exported file are not thrown away without asking.
+  function sure() {
+    return !trame().state.get("unsaved") || window.confirm("Your corrections are not exported. Go on without them?");
+  }
+
   async function send(files, kind) {
-    if (!files.length) return;
+    if (!files.length || !sure()) return;
     const total = files.reduce((sum, [file]) => sum + file.size, 0) || 1;
     const text = files.length === 1 ? `Sending ${files[0][0].name}` : `Sending ${files.length} files`;
     const { number } = await (await fetch("uploads", { method: "POST" })).json();
@@ -90,18 +95,22 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   }
 
+  // Takes the place of the pose that is shown.
+  function afresh(name) { if (sure()) call(name); }
+
   function cancel() {
     if (stop) stop();
     else call("cancel");
   }
 
   const KEYS = {
-    n: ["step", 1], p: ["step", -1], r: ["reset"], v: ["not_visible"], f: ["reset_views"], e: ["estimate"],
+    n: ["step", 1], p: ["step", -1], r: ["reset"], v: ["not_visible"], f: ["reset_views"],
     "ctrl+z": ["undo"], "ctrl+y": ["redo"], "ctrl+shift+z": ["redo"],
   };
   document.addEventListener("keydown", (event) => {
     if (/^(select|textarea)$/i.test(event.target.tagName) || event.target.matches?.("input:not([type=checkbox]):not([type=range])")) return;
     if (event.key === "Escape") { if (!trame().state.get("showing_settings")) cancel(); return; }
+    if (event.key === "e" && !event.ctrlKey && !event.metaKey && !event.altKey) { afresh("estimate"); return; }
     const ctrl = event.ctrlKey || event.metaKey;
     const name = (ctrl ? "ctrl+" : "") + (ctrl && event.shiftKey ? "shift+" : "") + event.key.toLowerCase();
     if (!(name in KEYS) || event.altKey) return;
@@ -111,6 +120,6 @@
   // A button that is let go outside of the window: nobody holds a landmark any more.
   window.addEventListener("blur", () => { if (trame()?.state) call("let_go"); });
 
-  const fetalpose = { choose, over, save, cancel, input: null };
+  const fetalpose = { choose, over, save, cancel, afresh, input: null };
   window.fetalpose = fetalpose;
 })();

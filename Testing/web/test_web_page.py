@@ -133,6 +133,23 @@ def test_page_that_is_loaded_again_shows_the_pose_and_its_corrections(page):
     assert_lengths_shown(page)
 
 
+def test_corrections_that_are_not_exported_are_asked_about(page, tmp_path):
+    page.estimate_sample()
+    assert page.asked == []
+    page.show("left_knee")
+    page.drag("Red", "left_knee", (40, -25))
+    page.wait("() => !document.querySelector('[data-do=undo]').disabled")
+    points, page.yes = page.server.ask("points"), False
+    for name in ("estimate", "sample"):
+        page.click(name)
+    assert len(page.asked) == 2 and "not exported" in page.asked[0]
+    assert page.server.ask("points") == points
+    page.download("export-pose", tmp_path)
+    page.wait("() => window.trame.state.get('unsaved') === false")
+    page.estimate_sample()
+    assert len(page.asked) == 2
+
+
 def test_second_tab_is_refused_with_a_message_and_may_go_on_instead(page):
     second = page.context.new_page()
     second.goto(page.server.address)

@@ -64,8 +64,15 @@ class Page:
         self.page.set_default_timeout(WAIT_MS)
         self.failures = []
         self.page.on("pageerror", lambda error: self.failures.append(str(error)))
+        self.asked = []
+        self.yes = True  # what the person answers
+        self.page.on("dialog", self._answer)
         self.page.goto(server.address)
         self.page.wait_for_selector("[data-do=sample]")
+
+    def _answer(self, dialog):
+        self.asked.append(dialog.message)
+        (dialog.accept if self.yes else dialog.dismiss)()
 
     def click(self, name):
         self.page.click(f"[data-do={name}]:enabled")

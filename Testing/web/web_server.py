@@ -39,6 +39,9 @@ class Questions:
     def moved(self) -> list[str]:
         return list(mrml.moved_landmarks(self.desk.pose))
 
+    def volume(self) -> str:
+        return self.desk.volume_name
+
     def frames(self) -> dict[str, int]:
         return {remote.adapter.area_name: remote.scheduler.frames for remote in self.application.front.remote_views}
 
