@@ -76,6 +76,9 @@ class Application:
         """Let go of process, scene and folder."""
         for task in self._tasks:
             task.cancel()
+        if not self.options.forget:
+            with suppress(FetalPoseError):
+                self.front.close()
         with suppress(Exception):
             self.desk.close()
         self.folder.close(forget=self.options.forget)

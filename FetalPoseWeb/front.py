@@ -105,6 +105,11 @@ class Front:
             self._keep_at = float("inf")
             self._keep()
 
+    def close(self) -> None:
+        """The server ends: a pose that was about to be kept is kept now."""
+        if self._keep_at < float("inf"):
+            self._keep()
+
     # a page comes and goes
 
     def on_open(self) -> None:
@@ -285,7 +290,8 @@ class Front:
             pose.SetName(f"{self._left.volume.split('.')[0] or 'Restored'} pose")
             self._take(pose)
             self.desk.centre(mrml.points_of(pose))
-            self._keep()
+            self.session.export_pose(pose, self.folder.pose)
+            self.folder.keep(self._left.volume)
             self.drop_left()
             self.say("The pose is back. Open its volume again to compare it.")
 
@@ -299,7 +305,7 @@ class Front:
         pose = self.desk.pose
         if pose is not None and self.desk.scene.IsNodePresent(pose):
             self.session.export_pose(pose, self.folder.pose)
-            self.folder.keep(self.desk.volume_name)
+            self.folder.keep(self.desk.volume_name or pose.GetName())
 
     async def export(self, what: str, folder):
         """Write what the person wants to download into a folder; its path."""

@@ -85,10 +85,10 @@ class Guard:
 
         return check
 
-    async def free(self, wait_s: float = LEAVE_S) -> bool:
-        """Whether no page is connected, after waiting a little for one that is about to go."""
+    async def free(self) -> bool:
+        """Whether no page is connected, after waiting `LEAVE_S` for one that is about to go."""
         try:
-            await asyncio.wait_for(self._free.wait(), wait_s)
+            await asyncio.wait_for(self._free.wait(), LEAVE_S)
         except TimeoutError:
             return False
         return True
@@ -137,7 +137,7 @@ class Guard:
 
     async def _websocket(self, request: web.Request, handler) -> web.StreamResponse:
         """Let one page connect; its handler returns when it has gone."""
-        if not await self.free():
+        if not await self.free() or self.is_open:  # another one may have waited, too
             return web.Response(status=409, text=BUSY)
         self._page = request
         self._free.clear()

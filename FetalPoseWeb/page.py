@@ -14,6 +14,10 @@ MODULE = {
     "styles": ["fetalpose_static/page.css"],
 }
 TITLE = "FetalPose"
+ENDED = (
+    "<div class='fp-ended'><p>The connection to the server has ended. Your pose is kept.</p>"
+    "<a class='fp-b' href='./'>Open the page again</a></div>"
+)
 
 
 def build_page(server: Server) -> VAppLayout:
@@ -21,6 +25,7 @@ def build_page(server: Server) -> VAppLayout:
     server.enable_module(MODULE)
     server.state.trame__title = TITLE
     server.state.trame__favicon = f"fetalpose_static/{ICON}"
+    server.state.trame__template_error = ENDED
     with VAppLayout(server, theme="dark", classes="fp") as layout:
         layout.root.add_child((STATIC / "page.html").read_text(encoding="utf-8"))
     return layout

@@ -7,6 +7,7 @@ frames have one sample while something moves, and `STILL_SAMPLES` once nothing h
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -37,8 +38,9 @@ class FrameScheduler:
         Frames sent so far.
     """
 
-    def __init__(self, window: RcaWindow):
+    def __init__(self, window: RcaWindow, render_window):
         self.rca, self.target_fps, self.frames = window, MOVING_FPS, 0
+        self._render_window = render_window
         self._wanted = asyncio.Event()
         self._push: Callable[[bytes, dict], object] = lambda content, meta: None
         self._pool = ThreadPoolExecutor(1)
@@ -67,18 +69,25 @@ class FrameScheduler:
         while True:
             await self._wanted.wait()
             self._wanted.clear()
-            began = monotonic()
-            await self._frame(MOVING_QUALITY, samples=0)
-            await asyncio.sleep(max(0.0, 1 / self.target_fps - (monotonic() - began)))
-            if self._wanted.is_set():
-                continue
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._wanted.wait(), STILL_AFTER_S)
-                continue
-            await self._frame(STILL_QUALITY, samples=STILL_SAMPLES)
+            try:
+                await self._picture()
+            except Exception:  # the next frame may be a good one
+                logging.exception("FetalPose: a frame failed")
+
+    async def _picture(self) -> None:
+        """A frame at once, and a better one if nothing moves for a while."""
+        began = monotonic()
+        await self._frame(MOVING_QUALITY, samples=0)
+        await asyncio.sleep(max(0.0, 1 / self.target_fps - (monotonic() - began)))
+        if self._wanted.is_set():
+            return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._wanted.wait(), STILL_AFTER_S)
+            return
+        await self._frame(STILL_QUALITY, samples=STILL_SAMPLES)
 
     async def _frame(self, quality: int, *, samples: int) -> None:
-        self.rca._vtk_render_window.SetMultiSamples(samples)
+        self._render_window.SetMultiSamples(samples)
         image, columns, rows = self.rca.img_cols_rows
         loop = asyncio.get_running_loop()
         encoder = RcaImageEncoder.TURBO_JPEG
@@ -132,7 +141,7 @@ class RemoteViewFactory(IViewFactory):
         cursor = f"{name}_cursor"
         self._server.state.setdefault(cursor, "default")
         window = RcaWindow(slicer_view.render_window(), state=self._server.state, active_view_cursor=cursor)
-        scheduler = FrameScheduler(window)
+        scheduler = FrameScheduler(window, slicer_view.render_window())
         adapter = RcaViewAdapter(window=window, name=name, scheduler=scheduler, do_schedule_render_on_interaction=False)
         with ViewLayout(self._server, template_name=name):
             RemoteControlledArea(

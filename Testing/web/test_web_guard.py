@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from aiohttp import WSMsgType, web
+from aiohttp import WSMsgType, WSServerHandshakeError, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from FetalPoseWeb import guard as guards
@@ -119,7 +119,7 @@ def test_second_page_is_refused_until_the_first_is_gone(monkeypatch):
         guard.on_open, guard.on_close = lambda: told.append("open"), lambda: told.append("close")
         await client.get("/?secret=right")
         first = await client.ws_connect("/ws", headers=own(client))
-        assert not await guard.free(0.05)
+        assert not await guard.free()
         refused = await client.get("/ws", headers=own(client))
         assert refused.status == 409 and "another tab" in await refused.text()
         await first.send_str("still there")
@@ -127,9 +127,10 @@ def test_second_page_is_refused_until_the_first_is_gone(monkeypatch):
         await first.close()
         second = await client.ws_connect("/ws", headers=own(client))
         assert told == ["open", "close", "open"]
+        monkeypatch.setattr(guards, "LEAVE_S", 5)
         await guard.take()  # a third page goes on, the second one ends
         assert (await second.receive()).type in (WSMsgType.CLOSE, WSMsgType.CLOSED, WSMsgType.ERROR)
-        assert await guard.free(5) and told[-1] == "close"
+        assert await guard.free() and told[-1] == "close"
 
     served(check)
 
@@ -138,3 +139,24 @@ def test_secrets_are_long_and_differ():
     assert len({new_secret() for _ in range(100)}) == 100
     assert min(len(new_secret()) for _ in range(100)) >= 43  # 256 bits
     assert Guard("x").cookie != Guard("x").cookie
+
+
+def test_of_two_pages_that_wait_for_the_same_place_one_is_refused(monkeypatch):
+    monkeypatch.setattr(guards, "LEAVE_S", 1)
+
+    async def check(client, guard):
+        await client.get("/?secret=right")
+        first = await client.ws_connect("/ws", headers=own(client))
+
+        async def wait():
+            try:
+                return await client.ws_connect("/ws", headers=own(client))
+            except WSServerHandshakeError as error:
+                return error.status
+
+        waiting = asyncio.gather(wait(), wait())
+        await asyncio.sleep(0.1)
+        await first.close()
+        assert [answer for answer in await waiting if isinstance(answer, int)] == [409]
+
+    served(check)
