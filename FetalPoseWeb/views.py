@@ -26,6 +26,9 @@ STILL_AFTER_S = 0.35
 STILL_SAMPLES = 4
 MOVING_QUALITY, STILL_QUALITY = 60, 92  # of JPEG
 MOUSE_MS = 40  # between two moves that the page sends
+NO_KEYS = {  # VTK passes over an event that does not tell all of these
+    "buttonLeft": 0, "buttonMiddle": 0, "buttonRight": 0, "shiftKey": 0, "ctrlKey": 0, "altKey": 0, "metaKey": 0,
+}  # fmt: skip
 LEFT, MIDDLE, RIGHT = "LeftButton", "MiddleButton", "RightButton"
 
 
@@ -109,7 +112,7 @@ class RemoteView:
         x, y = self.view.interactor().GetEventPosition()
         size = self.view.render_window().GetSize()
         for button in (LEFT, MIDDLE, RIGHT):
-            event = {"type": f"{button}Release", "action": "up", "x": x, "y": y, "w": size[0], "h": size[1]}
+            event = {"type": f"{button}Release", "action": "up", "x": x, "y": y, "w": size[0], "h": size[1], **NO_KEYS}
             self.adapter.on_interaction("server", event)  # which passes over a release without a press
 
     def refresh(self) -> None:

@@ -4,21 +4,15 @@ import numpy as np
 import pytest
 import vtk
 from scene_poses import assert_lengths_true
-from web_desk import SKELETON, Mouse, in_slice, in_threed
+from trame_rca.utils import RcaViewAdapter, VtkWindow
+from web_desk import SIZE, SKELETON, Mouse, in_slice, in_threed
 
 from FetalPoseLib import scene as mrml
 from FetalPoseWeb.desk import AXIAL, CORONAL, SAGITTAL, THREED
+from FetalPoseWeb.views import NO_KEYS, RemoteView
 
 KNEE = SKELETON.index("left_knee")
 ELBOW = SKELETON.index("right_elbow")
-
-
-def held_by_the_mouse(desk, view) -> int:
-    """Where the knee is when the mouse, no button down, has moved on: elsewhere if it still holds the knee."""
-    before = mrml.points_of(desk.pose)
-    Mouse(view).event("MouseMove", (120, 300), down=False)
-    Mouse(view).event("MouseMove", (80, 320), down=False)
-    return np.abs(mrml.points_of(desk.pose) - before).max() > 0.01
 
 
 @pytest.mark.parametrize("name", [AXIAL, CORONAL, SAGITTAL])
@@ -65,6 +59,46 @@ def test_a_drag_is_one_step_of_undo_and_redo(desk):
     assert not desk.session.history(desk.pose).can_undo
     desk.session.redo(desk.pose)
     np.testing.assert_allclose(mrml.points_of(desk.pose), moved, atol=1e-6)
+
+
+class NoFrames:
+    """A scheduler that renders nothing."""
+
+    def __init__(self, window):
+        self.rca = window
+
+    def set_push_callback(self, callback):
+        pass
+
+    def schedule_render(self):
+        pass
+
+
+@pytest.mark.parametrize("name", [AXIAL, THREED])
+def test_landmark_does_not_stay_on_the_mouse_when_a_release_is_lost(desk, name):
+    view, before = desk.views[name], mrml.points_of(desk.pose)
+    window = VtkWindow(view.render_window())
+    view.render_window().Render()
+    remote = RemoteView(view, RcaViewAdapter(window, name, scheduler=NoFrames(window)), None)
+    desk.jump_to(before[KNEE], centred=True)
+    x, y = (in_threed if view is desk.threed else in_slice)(view, before[KNEE])
+
+    def send(kind, to_x, to_y, down):
+        event = {"type": kind, "action": "down" if down else "up", "x": int(to_x), "y": int(to_y), "w": SIZE, "h": SIZE}
+        remote.adapter.on_interaction("page", event | NO_KEYS | {"buttonLeft": int(down)})
+
+    send("MouseMove", x, y, False)
+    send("LeftButtonPress", x, y, True)
+    send("MouseMove", x + 15, y + 15, True)
+    send("MouseMove", x + 25, y + 20, True)
+    assert np.abs(mrml.points_of(desk.pose) - before).max() > 1
+    desk.session.abandon()
+    remote.release()
+    np.testing.assert_allclose(mrml.points_of(desk.pose), before, atol=1e-6)
+    for by in (0, 20, 60):
+        send("MouseMove", x + by, y, False)
+    np.testing.assert_allclose(mrml.points_of(desk.pose), before, atol=1e-6)
+    assert not desk.session.history(desk.pose).can_undo
 
 
 def test_file_is_the_one_that_the_module_writes_for_the_same_moves(desk, tmp_path):
