@@ -3,6 +3,7 @@
 python Testing/web/make_browser_pictures.py docs/pictures
 """
 
+import io
 import sys
 import tempfile
 from pathlib import Path
@@ -13,7 +14,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent.parent)]
 from PIL import Image  # noqa: E402 (the paths come first)
 from web_page import Page, Server, chromium  # noqa: E402
 
-COLORS = 160  # of a picture: its size must stay below 150 kB
+QUALITY = 82  # of JPEG: a picture must stay below 150 kB
 
 
 def main(folder: Path, sizes: tuple[tuple[int, int], ...] = ((1366, 768),)) -> None:
@@ -26,18 +27,18 @@ def main(folder: Path, sizes: tuple[tuple[int, int], ...] = ((1366, 768),)) -> N
             page.show("left_knee")
             page.drag("ThreeD", "left_knee", (14, -10))
             page.page.mouse.move(5, 5)
-            save(page, folder / f"browser{suffix}.png")
+            save(page, folder / f"browser{suffix}.jpg")
             page.click("tab-landmarks")
             page.click("settings")
-            save(page, folder / f"browser_settings{suffix}.png")
+            save(page, folder / f"browser_settings{suffix}.jpg")
             page.close()
         server.close()
 
 
 def save(page: Page, path: Path) -> None:
     page.page.wait_for_timeout(2500)  # the frames with most samples, and the doubts
-    page.page.screenshot(path=path, full_page=True)
-    Image.open(path).convert("RGB").quantize(COLORS).save(path, optimize=True)
+    picture = Image.open(io.BytesIO(page.page.screenshot(full_page=True)))
+    picture.convert("RGB").save(path, quality=QUALITY, optimize=True)
 
 
 if __name__ == "__main__":
