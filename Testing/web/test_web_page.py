@@ -28,10 +28,22 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture
-def page(browser, server):
-    page = Page(browser, server)
-    yield page
-    page.close()
+def open_page(browser):
+    """Opens pages; those that a test leaves open are closed, so that the next test finds the session free."""
+    pages = []
+
+    def open_one(server):
+        pages.append(Page(browser, server))
+        return pages[-1]
+
+    yield open_one
+    for page in pages:
+        page.close()
+
+
+@pytest.fixture
+def page(open_page, server):
+    return open_page(server)
 
 
 def assert_lengths_shown(page):
@@ -103,22 +115,21 @@ def test_keys_select_landmarks_mark_them_and_take_it_back(page):
     page.wait("() => !document.querySelector('.fp-sel').innerText.includes('marked')")
 
 
-def test_page_that_closes_in_mid_drag_leaves_no_landmark_on_the_mouse(browser, server):
-    page = Page(browser, server)
+def test_page_that_closes_in_mid_drag_leaves_no_landmark_on_the_mouse(open_page, server):
+    page = open_page(server)
     page.estimate_sample()
     before = np.array(server.ask("points"))
     page.show("left_knee")
     page.drag("Red", "left_knee", (40, -25), release=False)
     assert np.abs(np.array(server.ask("points")) - before).max() > 1  # it hangs on the mouse
     page.close()
-    page = Page(browser, server)
+    page = open_page(server)
     np.testing.assert_allclose(server.ask("points"), before, atol=1e-6)
     x, y = page.at("Red", "left_knee")
     for by in (0, 20, 60):
         page.page.mouse.move(x + by, y)
         page.settle()
     np.testing.assert_allclose(server.ask("points"), before, atol=1e-6)
-    page.close()
 
 
 def test_page_that_is_loaded_again_shows_the_pose_and_its_corrections(page):
@@ -201,22 +212,17 @@ def test_nothing_of_a_session_is_logged_as_an_error(page):
     assert "Traceback" not in page.server.errors() and "Bad table range" not in page.server.errors()
 
 
-def test_pose_outlives_a_server_that_is_killed_until_it_is_discarded(browser, tmp_path):
+def test_pose_outlives_a_server_that_is_killed_until_it_is_discarded(open_page, tmp_path):
     folder = tmp_path / "state"
     killed = Server(folder, plan={})
-    page = Page(browser, killed)
+    page = open_page(killed)
     page.estimate_sample()
     points = killed.ask("points")
-    page.wait("() => true")
-    for _ in range(100):
-        if "pose.json" in killed.ask("files"):
-            break
-        page.settle()
-    assert "pose.json" in killed.ask("files")
+    page.until(lambda: "pose.json" in killed.ask("files"))
     killed.close(kill=True)
-    page.context.close()
+    page.close()
     server = Server(folder, plan={})
-    page = Page(browser, server)
+    page = open_page(server)
     page.page.wait_for_selector("[data-part=left]")
     page.click("restore")
     page.wait_status("The pose is back")
@@ -227,12 +233,12 @@ def test_pose_outlives_a_server_that_is_killed_until_it_is_discarded(browser, tm
     assert [path for path in folder.rglob("*") if path.is_file()] == []
 
 
-def test_real_network_finds_the_samples_pose(browser, tmp_path):
+def test_real_network_finds_the_samples_pose(open_page, tmp_path):
     """Once with the real process, as a person starts it."""
     from web_desk import truth
 
     server = Server(tmp_path / "state")
-    page = Page(browser, server)
+    page = open_page(server)
     page.estimate_sample()
     errors = np.linalg.norm(np.array(server.ask("points")) - truth(), axis=1)
     assert errors.mean() < 2.0

@@ -6,11 +6,15 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 SERVER = Path(__file__).with_name("web_server.py")
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
+REACH_PX = 5  # from the mouse to the landmark that it drags
 WAIT_MS = 60_000  # on a busy computer; nothing here measures time
 
 
@@ -58,7 +62,7 @@ class Page:
     """The page, in the words of a person who uses it."""
 
     def __init__(self, browser, server, size=(1280, 800)):
-        self.server = server
+        self.server, self.is_open = server, True
         self.context = browser.new_context(viewport={"width": size[0], "height": size[1]}, accept_downloads=True)
         self.page = self.context.new_page()
         self.page.set_default_timeout(WAIT_MS)
@@ -111,14 +115,23 @@ class Page:
 
     def drag(self, view, landmark, by, *, release=True):
         x, y = self.at(view, landmark)
+        start = self.server.ask("where", view, landmark)
         self.page.mouse.move(x, y)
         self.settle()
         self.page.mouse.down()
         for part in (0.25, 0.5, 0.75, 1.0):
             self.page.mouse.move(x + part * by[0], y + part * by[1])
             self.settle()
+        self.until(lambda: np.abs(np.subtract(self.server.ask("where", view, landmark), start) - by).max() < REACH_PX)
         if release:
             self.page.mouse.up()
+
+    def until(self, condition):
+        """Wait for something on the server."""
+        end = time.monotonic() + WAIT_MS / 1000
+        while not condition():
+            assert time.monotonic() < end, f"waited in vain; the status is {self.status}"
+            self.settle()
 
     def settle(self):
         """Wait until the server has handled what the page has sent: moves within 40 ms of each other are one."""
@@ -138,5 +151,7 @@ class Page:
         chooser.value.set_files(files)
 
     def close(self):
-        self.context.close()
-        assert self.failures == []
+        if self.is_open:
+            self.is_open = False
+            self.context.close()
+            assert self.failures == []
