@@ -1,6 +1,7 @@
 """One process a person behind deploy/'s proxy, on loopback: two people see nothing of each other. And the idle end."""
 
 import asyncio
+import base64
 import shutil
 import socket
 import ssl
@@ -67,9 +68,10 @@ def department(tmp_path):
 def person(name: str | None, origin: str) -> aiohttp.ClientSession:
     trusting = ssl.create_default_context()
     trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
-    login = aiohttp.BasicAuth(name, f"of {name}") if name else None
-    connector = aiohttp.TCPConnector(ssl=trusting)
-    return aiohttp.ClientSession(origin, auth=login, connector=connector, headers={"Origin": origin})
+    headers = {"Origin": origin}
+    if name:
+        headers["Authorization"] = "Basic " + base64.b64encode(f"{name}:of {name}".encode()).decode()
+    return aiohttp.ClientSession(origin, connector=aiohttp.TCPConnector(ssl=trusting), headers=headers)
 
 
 async def upload(session, path) -> str:
