@@ -211,12 +211,14 @@ class Estimator:
         view = yield from self._detect(volume, None if start is None else FetalFrame.find(start), steps)
         unrefined = view.visible(view.points, view.confidence)
         points, confidence = view.points, view.confidence
-        yield Progress("detect", 0, steps, unrefined, confidence, "First pose")
+        fetus = partial(holds_fetus, two_passes=self.detector.two_passes)
+        yield Progress("detect", 0, steps, unrefined, confidence, "First pose", fetus(confidence))
         if iterations:
             for step in self._refine(view, steps, dict(placed or {})):
                 points, confidence = step.points, step.confidence
                 visible = view.visible(points, confidence)
-                yield Progress("refine", step.iteration, steps, visible, confidence, f"Refinement {step.iteration}")
+                message = f"Refinement {step.iteration}"
+                yield Progress("refine", step.iteration, steps, visible, confidence, message, fetus(confidence))
         points = view.visible(points, confidence)
         provenance = self._provenance(steps, refined=bool(iterations))
         two_passes = self.detector.two_passes
@@ -224,7 +226,7 @@ class Estimator:
         radius, intervals = self._uncertainty(points, confidence, placed or {}, provenance["Refinement"])
         yield Estimate(
             points, confidence, unrefined, provenance, warnings, radius_mm=radius, length_interval_mm=intervals,
-            holds_fetus=holds_fetus(confidence, two_passes=two_passes),
+            holds_fetus=fetus(confidence),
         )  # fmt: skip
 
     def _detect(self, volume: Volume, frame: FetalFrame | None, steps: int) -> Generator[Progress, None, View]:

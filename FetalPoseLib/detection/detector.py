@@ -36,7 +36,12 @@ from FetalPoseLib.volume.resampling import resample, sample, sample_each
 
 LEAST_SIDE_MM = 30.0  # a fetus of 10 weeks lies in a sac of about this width
 FIRST_READINGS = 3  # of the frame, that pass 2 judges before a search
-LEAST_CONFIDENCE = 0.08  # from which a landmark counts as visible
+LEAST_CONFIDENCE = 0.3  # from which a landmark counts as visible
+ONE_PASS_LEAST_CONFIDENCE = 0.08  # the same of one pass over the whole volume, whose confidences are lower
+#: Where a limb is cut off, the network often marks the cut. A landmark as near to the scan's edge as this is visible
+#: from a higher confidence only.
+EDGE_MM = 5.0
+EDGE_CONFIDENCE = 0.6
 INVERTED = (
     "The picture is inverted: a fetus is recognised in it with dark and bright exchanged only. Invert its greys, "
     "in Slicer with InvertIntensityImageFilter of the module Simple Filters, and estimate again."
@@ -96,6 +101,16 @@ class Scan:
         """The scan read on N grids of one shape, (N, nz, ny, nx)."""
         return sample_each(self.image, self.grid, grids)
 
+    def holds(self, points: np.ndarray, margin_mm: float = 0.0) -> np.ndarray:
+        """Whether points (N, 3) mm lie in the sector, and at least the margin from its edge: (N,) bool."""
+        radius = int(np.ceil(margin_mm / self.grid.spacing[0]))
+        around = np.stack(np.meshgrid(*[np.arange(-radius, radius + 1)] * 3), axis=-1).reshape(-1, 3)
+        around = around[np.linalg.norm(around, axis=1) * self.grid.spacing[0] <= margin_mm]
+        voxels = np.nan_to_num(np.round(self.grid.to_voxel(points)), nan=-1).astype(int)[:, None] + around
+        inside = ((voxels >= 0) & (voxels < self.grid.shape)).all(axis=2)
+        x, y, z = np.moveaxis(np.clip(voxels, 0, np.array(self.grid.shape) - 1), 2, 0)
+        return (inside & (self.image[z, y, x] != 0).cpu().numpy()).all(axis=1)
+
 
 @dataclass(frozen=True, eq=False)
 class View:
@@ -126,11 +141,12 @@ class View:
 
     def visible(self, points: np.ndarray, confidence: np.ndarray) -> np.ndarray:
         """The points (16, 3) with NaN for those that the network is unsure of or that lie outside what was scanned."""
-        voxels = np.nan_to_num(np.round(self.grid.to_voxel(points)), nan=-1).astype(int)
-        inside = ((voxels >= 0) & (voxels < self.grid.shape)).all(axis=1)
-        x, y, z = np.clip(voxels, 0, np.array(self.grid.shape) - 1).T
-        scanned = (self.image[z, y, x] != 0).cpu().numpy()
-        return np.where((inside & scanned & (confidence >= LEAST_CONFIDENCE))[:, None], points, np.nan)
+        if self.frame is None:
+            kept = confidence >= ONE_PASS_LEAST_CONFIDENCE
+        else:
+            deep = self.scan.holds(points, EDGE_MM)
+            kept = (confidence >= EDGE_CONFIDENCE) | (deep & (confidence >= LEAST_CONFIDENCE))
+        return np.where((kept & self.scan.holds(points))[:, None], points, np.nan)
 
 
 @dataclass(frozen=True, eq=False)
