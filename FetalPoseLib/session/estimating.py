@@ -195,7 +195,7 @@ class Estimating:
 
         False if a person must be asked before, and the event waits; or if the run was ended by who was told.
         """
-        assert step.points is not None, "a step without a pose is not shown"
+        assert step.points is not None and step.confidence is not None, "a step without a pose is not shown"
         question = "" if run.accepted else panel.question_before_showing(step, translate=self.translate)
         if question:
             self._events.appendleft(event)
