@@ -65,8 +65,17 @@ from pathlib import Path
 
 from FetalPoseLib.cli.options import positive, take_defaults
 from FetalPoseLib.network.device import DEVICES
+from FetalPoseLib.training import adapting
 from FetalPoseLib.training.models import MODELS, Model, Pass
-from FetalPoseLib.training.options import METHODS, PRECISIONS, PRESENTATIONS, RESUME, SIMULATED_CASES, TrainingOptions
+from FetalPoseLib.training.options import (
+    METHODS,
+    PRECISIONS,
+    PRESENTATIONS,
+    RESUME,
+    SIMULATED_CASES,
+    VALIDATE_EVERY,
+    TrainingOptions,
+)
 from FetalPoseLib.training.recipes import RECIPES
 from FetalPoseLib.training.run import train
 
@@ -99,7 +108,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--steps",
         type=positive,
         metavar="N",
-        help=f"for each network (default {_by_network(lambda _, p: p.steps)}; to adapt at most 400, 600 and 1500)",
+        help=f"for each network (default {_by_network(lambda _, p: p.steps)}; to adapt at most "
+        f"{', '.join(f'{steps} for {task}' for task, steps in adapting.STEPS.items())})",
     )
     add(
         "--from",
@@ -150,7 +160,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cases",
         type=int,
         metavar="N",
-        help=f"fetuses to simulate (default {SIMULATED_CASES}; none with --data, 40 with --from and --data); "
+        help=f"fetuses to simulate (default {SIMULATED_CASES}; none with --data, "
+        f"{adapting.SIMULATED} with --from and --data); "
         "the first 100 are the training subjects of Sim-152",
     )
     add("--workers", type=positive, metavar="N", help="processes that simulate (default: half of the cores)")
@@ -172,7 +183,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="with --data: also write your poses as a library for refinement, with --from beside the bundled ones",
     )
-    add("--validate-every", type=positive, metavar="N", help="steps between validations (default 500, to adapt 100)")
+    add(
+        "--validate-every",
+        type=positive,
+        metavar="N",
+        help=f"steps between validations (default {VALIDATE_EVERY}, to adapt {adapting.VALIDATE_EVERY})",
+    )
     add("--device", choices=DEVICES, help="auto (default) takes a GPU if there is one")
     take_defaults(parser, TrainingOptions)
 

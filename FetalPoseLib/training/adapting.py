@@ -13,12 +13,14 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import replacing
-from FetalPoseLib.training.kept import STATE
 from FetalPoseLib.training.options import TrainingOptions
-from FetalPoseLib.training.pool import PoolCase
+
+if TYPE_CHECKING:  # it imports torch
+    from FetalPoseLib.training.pool import PoolCase
 
 STEPS = {"locate": 400, "orient": 600, "detect": 1500, "whole": 1500}  # at most, of each network
 SIMULATED = 40  # fetuses against forgetting; a second or two each
@@ -43,6 +45,8 @@ def check_same_data(folder: Path, sides: Mapping[str, Sequence[Path]]) -> None:
 
     FetalPoseError if ``folder`` holds a training on others, which would not learn from these any more.
     """
+    from FetalPoseLib.training.kept import STATE
+
     now = {side: {path.stem: _digest(path) for path in paths} for side, paths in sides.items()}
     record = folder / DATA
     try:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.training.models import Model
 from FetalPoseLib.training.options import TrainingOptions
-from FetalPoseLib.training.pool import OWN, PoolCase, load_case
+
+if TYPE_CHECKING:  # it imports torch
+    from FetalPoseLib.training.pool import PoolCase
 
 FEW = 4  # volumes, below which adapting is hardly worth its while
 
@@ -27,6 +30,7 @@ def own_cases(options: TrainingOptions, folder: Path, model: Model) -> tuple[lis
     """
     from FetalPoseLib.training.adapting import check_same_data, is_adapting
     from FetalPoseLib.training.patients import check_apart, check_differ, held_out, patients_of
+    from FetalPoseLib.training.pool import OWN, load_case
 
     assert options.data is not None
     if options.validation and options.validation.resolve() == options.data.resolve():
@@ -81,6 +85,7 @@ def convert_own(source: Path, pool: Path, model: Model, *, mirrored: bool = Fals
 
     from FetalPoseLib.training.folders import convert, count_not_visible
     from FetalPoseLib.training.fpose import is_fpose, sides_sentence
+    from FetalPoseLib.training.pool import load_case
 
     with tqdm(desc=f"reading {source}", unit="volume", file=sys.stderr) as bar:
 
@@ -110,6 +115,7 @@ def write_library(options: TrainingOptions, cases: list[Path]) -> None:
     from FetalPoseLib.files import replacing
     from FetalPoseLib.resources import resource_path
     from FetalPoseLib.training.library import library_of
+    from FetalPoseLib.training.pool import load_case
 
     assert options.library is not None
     own = library_of([load_case(path).landmarks for path in cases], [path.stem for path in cases], str(options.data))
