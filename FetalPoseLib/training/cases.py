@@ -52,7 +52,7 @@ def own_cases(options: TrainingOptions, folder: Path, model: Model) -> tuple[lis
     if is_adapting(options):
         check_same_data(folder, {"data": learnt, "validation": validation})
         if len(own) < FEW:
-            print(f"{len(own)} volumes are few: 8 or more are better.", file=sys.stderr)
+            print(f"Volumes of your own: {len(own)}. That is few; 8 or more are better.", file=sys.stderr)
         names = ", ".join(path.stem.removeprefix(OWN) for path in validation)
         print(f"{len(learnt)} volumes to learn from, {len(validation)} to check on: {names}")
     elif not options.validation:
@@ -93,10 +93,11 @@ def convert_own(source: Path, pool: Path, model: Model, *, mirrored: bool = Fals
             bar.total = total
             bar.update(done - bar.n)
 
+        def say(sentence: str) -> None:
+            bar.write(sentence, file=sys.stderr)
+
         frame = any(p.task == "detect" for p in model.passes)
-        cases = convert(
-            source, pool, spacing=model.spacing, frame=frame, mirrored=mirrored, progress=show, warn=bar.write
-        )
+        cases = convert(source, pool, spacing=model.spacing, frame=frame, mirrored=mirrored, progress=show, warn=say)
     if is_fpose(source):
         print(sides_sentence(mirrored), file=sys.stderr)
     missing = count_not_visible(np.array([load_case(path).landmarks for path in cases]))

@@ -54,7 +54,7 @@ def check_apart(training: Mapping[str, str], validation: Mapping[str, str]) -> N
     both = sorted(set(training.values()) & set(validation.values()))
     if both:
         raise FetalPoseError(
-            f"{len(both)} patients stand in the data and in the validation: {listed(both)}. What was learnt from tells "
+            f"Patients that stand in the data and in the validation: {listed(both)}. What was learnt from tells "
             "nothing about others: keep all volumes of a patient on one side."
         )
 
@@ -77,8 +77,9 @@ def held_out(patients: Mapping[str, str]) -> list[str]:
     """
     everyone = sorted(set(patients.values()), key=lambda patient: (zlib.crc32(patient.encode()), patient))
     if len(everyone) < 2:
+        what = "One volume is" if len(patients) == 1 else f"{len(patients)} volumes are"
         raise FetalPoseError(
-            f"{len(patients)} volumes are of one patient. Adapting needs two patients at least, one to learn from "
+            f"{what} of one patient. Adapting needs two patients at least, one to learn from "
             "and one to check on, and better 8 or more; or give others with --validation."
         )
     chosen = everyone[: max(1, round(HELD_OUT * len(everyone)))]

@@ -104,7 +104,7 @@ def test_a_user_s_mistakes_end_in_one_line(command, volumes, tmp_path, capsys):
 
     refused("is both the data and the validation", "--validation", volumes)
     pair(tmp_path / "held", "p3", 2.9)
-    refused("1 patients stand in the data and in the validation: p3", "--validation", tmp_path / "held")
+    refused("Patients that stand in the data and in the validation: p3", "--validation", tmp_path / "held")
     pair(tmp_path / "same", "other", 2.3)
     refused("p3 and other are the same", "--validation", tmp_path / "same")
     (volumes / "patients.csv").write_text("volume,patient\np0,a\np1,a\n")
@@ -114,7 +114,7 @@ def test_a_user_s_mistakes_end_in_one_line(command, volumes, tmp_path, capsys):
     (volumes / "patients.csv").unlink()
     for i in range(1, 5):
         (volumes / f"p{i}.nrrd").unlink(), (volumes / f"p{i}.mrk.json").unlink()
-    refused("1 volumes are of one patient")
+    refused("One volume is of one patient")
 
 
 def test_mirrored_needs_data(tmp_path, capsys):
