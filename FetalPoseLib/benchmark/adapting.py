@@ -110,8 +110,10 @@ def _adapted(count: int, options: AdaptingOptions, start: str) -> tuple[Path, fl
 
 def _write_volumes(count: int, spacing: float) -> Path:
     """The first subjects of the split that can be learnt from as a user's files, a folder for each number of them."""
+    from FetalPoseLib import scene as mrml
     from FetalPoseLib.simulation.files import SimulationOptions, simulate_files
 
+    mrml.silence_log()
     folder = BUILD / f"volumes-{count}"
     folder.mkdir(parents=True, exist_ok=True)
     for index in islice(filter(_usable, count_from(0)), count):
