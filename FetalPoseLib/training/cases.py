@@ -17,7 +17,7 @@ FEW = 4  # volumes, below which adapting is hardly worth its while
 
 
 def own_cases(options: TrainingOptions, folder: Path, model: Model) -> tuple[list[str], list[PoolCase]]:
-    """The user's volumes as cases in ``folder``, and his poses as a library if he asks for one.
+    """The user's volumes as cases in ``folder``, and their poses as a library if one is asked for.
 
     Returns
     -------
