@@ -17,12 +17,11 @@ from FetalPoseLib.body.parts import column_mm, visible
 from FetalPoseLib.body.plausibility import TRUNK_TO_CRL
 from FetalPoseLib.body.skeleton import Skeleton
 
+SOURCES = ("volume", "head and trunk", "trunk")
 COVERAGE = 0.9  # share of lengths that the interval holds
 HEAD_SACRUM, HEAD_NECK, COLUMN, CONSTANT_MM = 1.12, 0.405, 0.128, 1.93  # of the line fitted to simulated bodies
 POSE_ERROR = 0.046  # of the length: 90 % of those fitted are nearer to the truth
 TRUNK_ERROR = 0.22  # the same of a length that the column alone gives
-CROWN_MM_PER_MM = 1.28  # of the distance from head to neck: the crown's skin beyond the middle of the head
-RUMP_MM_PER_MM = 0.13  # of the column: the rump's skin beyond the sacrum
 
 
 @dataclass(frozen=True)
@@ -33,13 +32,17 @@ class CrownRump:
     ----------
     length_mm : float
     interval_mm : (low, high), holds the true length in 90 % of cases
-    source : "volume", both ends seen in the volume; "head and trunk" or "trunk", from landmarks; "part" of both:
-        "crown from volume" or "rump from volume"
+    source : "volume", both ends seen there; "head and trunk" or "trunk", from landmarks
     """
 
     length_mm: float
     interval_mm: tuple[float, float]
     source: str
+
+    def __post_init__(self):
+        values = (self.length_mm, *self.interval_mm)
+        if not (np.isfinite(values).all() and 0 < self.length_mm and self.source in SOURCES):
+            raise ValueError(f"not a crown-rump length: {values} mm from {self.source!r}")
 
     @classmethod
     def with_error(cls, length_mm: float, share: float, source: str) -> CrownRump:

@@ -8,7 +8,8 @@ Slicer markups with the lengths and their origin inside: drag it onto 3D Slicer'
   fetalpose estimate dicom_folder --output pose.mrk.json --iterations 0 --device cpu
 
 A landmark that is not visible is left without a position. After a length stands the interval that holds the true one
-in 90 % of cases, if the model was calibrated. Research use only.
+in 90 % of cases, if the model was calibrated. Below the lengths stand the crown-rump length, the gestational age that
+it gives by a published formula if the posture is neutral, and the posture. Research use only.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from FetalPoseLib.body.dating import FORMULA, FORMULAS
 from FetalPoseLib.cli.options import (
     add_estimator_arguments,
     estimate_options,
@@ -30,6 +32,9 @@ from FetalPoseLib.worker.client import WorkerClient
 
 Result = TypeVar("Result")
 
+#: What of the clinical measures is printed; ``--measures`` writes all of them.
+SUMMARY = ("crown_rump_length", "gestational_age", "cranial_dorsal_hip_angle", "head_trunk_flexion")
+UNIT_WORDS = {"mm": "mm", "deg": "degrees", "d": "days"}
 _STAGES = ("open", "locate", "detect", "refine")  # a search is a part of "locate"
 
 
@@ -39,6 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", metavar="POSE.mrk.json", type=Path, required=True, help="where the pose goes")
     parser.add_argument("--table", metavar="LENGTHS.csv", type=Path, help="write the 15 lengths as a table, too")
+    parser.add_argument(
+        "--measures",
+        metavar="MEASURES.csv",
+        type=Path,
+        help="write crown-rump length, gestational age, posture and long bones as a table, too",
+    )
     parser.add_argument("--picture", metavar="POSE.png", type=Path, help="draw the pose over its volume, too")
     parser.add_argument("--frame", metavar="N", type=positive, help="which of the volumes over time that a file holds")
     parser.add_argument(
@@ -46,6 +57,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="12w3d",
         type=gestational_age,
         help="of the fetus; a crown-rump length that does not go with it is named in a warning",
+    )
+    parser.add_argument(
+        "--age-formula",
+        choices=tuple(FORMULAS),
+        default=FORMULA,
+        help="of the gestational age that the crown-rump length gives (default %(default)s)",
     )
     parser.add_argument(
         "--mirrored",
@@ -60,10 +77,12 @@ def run(args: argparse.Namespace) -> None:
     from FetalPoseLib.session.estimate_file import FileOptions, estimate_file
 
     options = FileOptions(
-        output=args.output, table=args.table, picture=args.picture, frame=args.frame, mirrored=args.mirrored,
-        force=args.force, age_days=args.gestational_age,
+        output=args.output, table=args.table, measures=args.measures, picture=args.picture, frame=args.frame,
+        mirrored=args.mirrored, force=args.force, age_days=args.gestational_age, age_formula=args.age_formula,
     )  # fmt: skip
-    print_lengths(shown(estimate_file, args.volume, options, estimate_options(args)).lengths)
+    result = shown(estimate_file, args.volume, options, estimate_options(args))
+    print_lengths(result.lengths)
+    print_summary(result.measures)
 
 
 def shown(estimate: Callable[..., Result], *arguments) -> Result:
@@ -90,6 +109,18 @@ def print_lengths(rows: list[dict]) -> None:
     for row in rows:
         within = f"   {row['low_mm']:>6} to {row['high_mm']:>6} mm" if row.get("low_mm") else ""
         print(f"{row['segment']:<24}{row['length_mm'] or '-':>8} mm{within}")
+
+
+def print_summary(rows: list[dict]) -> None:
+    """Size, age and posture from the rows of `clinical.measure_table`, a line each."""
+    print()
+    for row in rows:
+        if row["measure"] not in SUMMARY:
+            continue
+        unit = UNIT_WORDS[row["unit"]]
+        within = f"   {row['low']:>6} to {row['high']:>6} {unit}" if row["low"] else ""
+        value = f"{row['value']:>8} {unit}" if row["value"] else f"{'-':>8}"
+        print(f"{row['measure']:<24}{value}{within}" + (f"   {row['note']}" if row["note"] else ""))
 
 
 class _Bar:

@@ -9,6 +9,7 @@ application, on the slicer-core package. Importing it does not import torch.
 from FetalPoseLib.scene.derived import show_skeleton, update_derived
 from FetalPoseLib.scene.doubtful import doubts_of
 from FetalPoseLib.scene.labels import show_lengths
+from FetalPoseLib.scene.measures import crown_rump_of, measures_of, set_crown_rump
 from FetalPoseLib.scene.observer import PoseObserver
 from FetalPoseLib.scene.pose import (
     adopt_pose,
@@ -42,11 +43,13 @@ __all__ = [
     "adopt_pose",
     "confidence_of",
     "create_pose",
+    "crown_rump_of",
     "doubts_of",
     "is_pose",
     "is_whole",
     "length_intervals_of",
     "load_pose",
+    "measures_of",
     "moved_landmarks",
     "new_scene",
     "points_of",
@@ -56,6 +59,7 @@ __all__ = [
     "read_volume",
     "reset_landmarks",
     "save_pose",
+    "set_crown_rump",
     "set_estimate",
     "show_lengths",
     "show_skeleton",
