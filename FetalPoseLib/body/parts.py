@@ -79,12 +79,17 @@ def loins(at: Mapping[str, np.ndarray]) -> np.ndarray:
     return frame_of(at["spine"] - at["sacrum"], to_the_right(at))
 
 
-def head(at: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Frame (3, 3) of the head, looking where the shoulders do; DegenerateError if it has none."""
+def head(at: Mapping[str, np.ndarray], turn_deg: float = 0.0) -> np.ndarray:
+    """Frame (3, 3) of the head; DegenerateError if it has none.
+
+    It looks where the shoulders do, but for ``turn_deg``, a turn about its long axis to the fetus's left; see
+    `measurement.head_turn`.
+    """
     trunk = thorax(at)
     x, y, _ = shortest_turn(unit(trunk.T @ (at["head"] - at["neck"])))
     nod = HEAD_NOD_GAIN * x + np.radians(HEAD_NOD_DEG)
-    return trunk @ Rotation.from_rotvec([nod, HEAD_TILT_GAIN * y, 0.0]).as_matrix()
+    straight = trunk @ Rotation.from_rotvec([nod, HEAD_TILT_GAIN * y, 0.0]).as_matrix()
+    return straight @ Rotation.from_rotvec([0.0, 0.0, np.radians(turn_deg)]).as_matrix()
 
 
 def belly(at: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -120,12 +120,17 @@ class Kind:
     measures: tuple[str, ...]
     shows: str
     landmarks: tuple[str, ...]
-    make: Callable[[str, Landmarks], Plane]
+    make: Callable[[str, Landmarks, float], Plane]
     sided: bool = True
 
 
-def standard_planes(points, skeleton: Skeleton | None = None) -> tuple[Plane, ...]:
+def standard_planes(
+    points, *, head_turn_deg: float | None = None, skeleton: Skeleton | None = None
+) -> tuple[Plane, ...]:
     """All standard planes that a pose (16, 3) in RAS mm gives, in the order of `KINDS`.
+
+    ``head_turn_deg`` is what `measurement.head_turn` found in the volume. Without it the head is taken to look where
+    the shoulders do, and the plane of the face errs by as much as it does not.
 
     `planes_left_out` tells those that it does not give, and why.
 
@@ -134,7 +139,7 @@ def standard_planes(points, skeleton: Skeleton | None = None) -> tuple[Plane, ..
     >>> [plane.name for plane in standard_planes(estimate.points)][0]
     'mid_sagittal'
     """
-    return tuple(made for made in _all(points, skeleton) if isinstance(made, Plane))
+    return tuple(made for made in _all(points, skeleton, head_turn_deg) if isinstance(made, Plane))
 
 
 def planes_left_out(points, skeleton: Skeleton | None = None) -> tuple[PlaneLeftOut, ...]:
@@ -142,24 +147,24 @@ def planes_left_out(points, skeleton: Skeleton | None = None) -> tuple[PlaneLeft
     return tuple(made for made in _all(points, skeleton) if isinstance(made, PlaneLeftOut))
 
 
-def _all(points, skeleton: Skeleton | None) -> list[Plane | PlaneLeftOut]:
+def _all(points, skeleton: Skeleton | None, turn_deg: float | None = None) -> list[Plane | PlaneLeftOut]:
     at = visible(points, skeleton)
-    return [_made(name, kind, at) for name, kind in KINDS.items()]
+    return [_made(name, kind, at, turn_deg or 0.0) for name, kind in KINDS.items()]
 
 
-def _made(name: str, kind: Kind, at: Landmarks) -> Plane | PlaneLeftOut:
+def _made(name: str, kind: Kind, at: Landmarks, turn_deg: float) -> Plane | PlaneLeftOut:
     missing = [landmark for landmark in kind.landmarks if landmark not in at]
     if kind.sided and not any(right in at and left in at for right, left in PAIRS):
         missing += [landmark for landmark in PAIRS[0] if landmark not in at]
     if missing:
         return PlaneLeftOut(name, tuple(missing))
     try:
-        return kind.make(name, at)
+        return kind.make(name, at, turn_deg)
     except DegenerateError:
         return PlaneLeftOut(name, ())
 
 
-def _mid_sagittal(name: str, at: Landmarks) -> Plane:
+def _mid_sagittal(name: str, at: Landmarks, _turn_deg: float) -> Plane:
     """The plane nearest to the midline's points, and as square as can be to the lines from side to side."""
     midline = [at[landmark] for landmark in ("head", "neck", "spine", "sacrum")]
     pairs = [(at[right], at[left]) for right, left in PAIRS if right in at and left in at]
@@ -178,14 +183,14 @@ def _mid_sagittal(name: str, at: Landmarks) -> Plane:
     return _around(name, np.array(held), centre, axes, ("head", "feet", "front", "back"))
 
 
-def _head_transverse(name: str, at: Landmarks) -> Plane:
-    right, anterior, cranial = head(at).T
+def _head_transverse(name: str, at: Landmarks, turn_deg: float) -> Plane:
+    right, anterior, cranial = head(at, turn_deg).T
     size = MARGIN * occipito_frontal_mm(at)
     axes = np.stack([-anterior, -right, -cranial], axis=1)
     return Plane(name, at["head"], axes, (size, size), ("front", "back", "left", "right"))
 
 
-def _abdomen_transverse(name: str, at: Landmarks) -> Plane:
+def _abdomen_transverse(name: str, at: Landmarks, _turn_deg: float) -> Plane:
     right, anterior, cranial = belly(at).T
     half = half_trunk_mm(at)
     origin = at["spine"] + ABOVE_T12 * column_mm(at) * cranial + BELLY_FORWARD * half * anterior
@@ -193,15 +198,15 @@ def _abdomen_transverse(name: str, at: Landmarks) -> Plane:
     return Plane(name, origin, axes, (size, size), ("right", "left", "front", "back"))
 
 
-def _face_coronal(name: str, at: Landmarks) -> Plane:
-    right, anterior, cranial = head(at).T
+def _face_coronal(name: str, at: Landmarks, turn_deg: float) -> Plane:
+    right, anterior, cranial = head(at, turn_deg).T
     diameter = occipito_frontal_mm(at)
     origin = at["head"] + 0.5 * diameter * (ORBITS_FORWARD * anterior - ORBITS_DOWN * cranial)
     axes = np.stack([-right, cranial, anterior], axis=1)
     return Plane(name, origin, axes, (MARGIN * diameter,) * 2, ("right", "left", "head", "feet"))
 
 
-def _long_bone(name: str, at: Landmarks) -> Plane:
+def _long_bone(name: str, at: Landmarks, _turn_deg: float) -> Plane:
     """Through both joints of the bone, turned about it so that the bone beyond the far joint hangs down."""
     near, far, beyond = (at.get(landmark) for landmark in _CHAIN[name])
     assert near is not None and far is not None  # `Kind.landmarks` asks for them
