@@ -9,7 +9,7 @@ application, on the slicer-core package. Importing it does not import torch.
 from FetalPoseLib.scene.derived import show_skeleton, update_derived
 from FetalPoseLib.scene.doubtful import doubts_of
 from FetalPoseLib.scene.labels import show_lengths
-from FetalPoseLib.scene.measures import crown_rump_of, measures_of, set_crown_rump
+from FetalPoseLib.scene.measures import crown_rump_of, head_turn_of, measures_of, set_crown_rump, set_head_turn
 from FetalPoseLib.scene.observer import PoseObserver
 from FetalPoseLib.scene.pose import (
     adopt_pose,
@@ -45,6 +45,7 @@ __all__ = [
     "create_pose",
     "crown_rump_of",
     "doubts_of",
+    "head_turn_of",
     "is_pose",
     "is_whole",
     "length_intervals_of",
@@ -61,6 +62,7 @@ __all__ = [
     "save_pose",
     "set_crown_rump",
     "set_estimate",
+    "set_head_turn",
     "show_lengths",
     "show_skeleton",
     "silence_log",

@@ -23,6 +23,7 @@ from FetalPoseLib.body.pose_library import PoseLibrary
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import check_writable, replacing
 from FetalPoseLib.measurement.crown_rump import crown_rump_length
+from FetalPoseLib.measurement.head_turn import head_turn_deg
 from FetalPoseLib.refinement.options import EstimateOptions
 from FetalPoseLib.resources import resource_path
 from FetalPoseLib.volume.grid import Volume, mirror_matrix, transform_points
@@ -120,6 +121,7 @@ def estimate_file(
     result = replace(result, points=transform_points(mirror, result.points), provenance=provenance)
     pose = mrml.pose_node(scene, result, name=source.name.split(".")[0])
     mrml.set_crown_rump(pose, crown_rump_length(shown, result.points))
+    mrml.set_head_turn(pose, head_turn_deg(shown, result.points))
     mrml.save_pose(pose, options.output)
     rows, measures = length_table(result.points, interval_mm=result.length_interval_mm), mrml.measures_of(pose)
     for path, table in ((options.table, rows), (options.measures, measure_table(measures))):

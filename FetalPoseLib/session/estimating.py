@@ -18,6 +18,7 @@ from FetalPoseLib import scene as mrml
 from FetalPoseLib.body import plausibility
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.measurement.crown_rump import crown_rump_length
+from FetalPoseLib.measurement.head_turn import head_turn_deg
 from FetalPoseLib.session import corrections, panel
 from FetalPoseLib.session.events import Failure, Finished, PoseShown, Question
 from FetalPoseLib.session.history import History
@@ -213,12 +214,13 @@ class Estimating:
         return self._run is run
 
     def _measure(self, run: Run) -> None:
-        """Look for crown and rump in the volume; the pose node keeps what was found."""
+        """Look for crown, rump and the head's turn in the volume; the pose node keeps what was found."""
         try:
-            found = crown_rump_length(mrml.volume_from_node(run.volume), mrml.points_of(run.pose))
-        except FetalPoseError:  # the volume was changed meanwhile: the length then follows from the landmarks
-            found = None
-        mrml.set_crown_rump(run.pose, found)
+            volume, points = mrml.volume_from_node(run.volume), mrml.points_of(run.pose)
+        except FetalPoseError:  # the volume was changed meanwhile: landmarks must do
+            return
+        mrml.set_crown_rump(run.pose, crown_rump_length(volume, points))
+        mrml.set_head_turn(run.pose, head_turn_deg(volume, points))
         mrml.update_derived(run.pose)
 
     def _ask(self, crl_mm: float) -> None:
