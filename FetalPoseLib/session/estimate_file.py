@@ -42,6 +42,7 @@ class FileOptions:
     table: Path | None = None  #: of the 15 lengths, .csv
     measures: Path | None = None  #: of crown-rump length, age, posture and bones, .csv
     picture: Path | None = None  #: of the pose over its volume, .png, .pdf or .svg
+    report: Path | None = None  #: of all that is known of the pose, one page, .html or .pdf
     frame: int | None = None  #: which of the volumes over time that the file holds, from 1
     mirrored: bool = False  #: the file mirrors the volume: left and right are exchanged
     force: bool = False  #: write the pose even where no fetus seems to be
@@ -103,6 +104,8 @@ def estimate_file(
         check_writable(options.measures, ".csv")
     if options.picture is not None:
         check_writable(options.picture, ".png", ".pdf", ".svg")
+    if options.report is not None:
+        check_writable(options.report, ".html", ".pdf")
     formula_named(options.age_formula)
     scene = mrml.new_scene()
     client.warm_up(estimate)  # the process starts while the volume is read
@@ -130,6 +133,8 @@ def estimate_file(
                 write_csv(temporary, table)
     if options.picture is not None:
         _draw(options.picture, shown, result, source.name)
+    if options.report is not None:
+        _report(options.report, shown, pose, rows, measure_table(measures), source.name, warnings)
     return FileResult(result.points, rows, measure_table(measures), tuple(warnings))
 
 
@@ -186,6 +191,16 @@ def _provenance(options: FileOptions, unconfirmed: list[str], warnings: list[str
     if warnings:
         told["Warnings"] = " ".join(warnings)
     return told
+
+
+def _report(path: Path, volume: Volume, pose, lengths: list[dict], measures: list[dict], title: str, warnings) -> None:
+    from FetalPoseLib.evaluation.report import Report, write_report  # which imports matplotlib
+
+    report = Report(
+        title, mrml.points_of(pose), lengths, measures, mrml.provenance_of(pose), mrml.moved_landmarks(pose), warnings,
+        mrml.head_turn_of(pose),
+    )  # fmt: skip
+    write_report(path, volume, report)
 
 
 def _draw(path: Path, volume: Volume, result: Estimate, title: str) -> None:
