@@ -93,6 +93,14 @@ def test_estimate_tells_and_writes_size_age_and_posture(network, good, tmp_path,
     assert "left_elbow_flexion" not in printed
 
 
+def test_estimate_writes_a_report(network, good, tmp_path):
+    arguments = ["estimate", good, "--output", tmp_path / "pose.mrk.json", "--report", tmp_path / "report.html"]
+    assert fetalpose(*arguments) == 0
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "good.nrrd" in page and "Research use only" in page and "No landmark was placed by a person." in page
+    assert fetalpose(*arguments[:-1], tmp_path / "report.docx") == 1
+
+
 def test_a_table_of_measures_that_cannot_be_written_changes_nothing(network, good, tmp_path, capsys):
     arguments = ["estimate", good, "--output", tmp_path / "pose.mrk.json", "--measures", tmp_path / "measures.txt"]
     assert fetalpose(*arguments) == 1
