@@ -41,6 +41,7 @@ class FileOptions:
     mirrored: bool = False  #: the file mirrors the volume: left and right are exchanged
     force: bool = False  #: write the pose even where no fetus seems to be
     age_days: int | None = None  #: gestational age, with which the crown-rump length is compared
+    name: str | None = None  #: of the volume in pose and picture; None: that of its file, which may be a patient's
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +51,12 @@ class FileResult:
     points: np.ndarray  #: (16, 3) RAS mm in the file's world, NaN where a landmark is not visible
     lengths: list[dict]  #: a row per segment, see `measurements.length_table`
     warnings: tuple[str, ...]  #: sentences for the user, each of which went to ``warn``, too
+    estimate: Estimate  #: all that the network said, with these points and the provenance as it was written
+    volume: Volume  #: the volume as its file places it
+
+
+class NoFetusError(FetalPoseError):
+    """Nothing in the volume looks like a fetus; no pose was written."""
 
 
 class NetworkFailedError(FetalPoseError):
@@ -109,14 +116,14 @@ def estimate_file(
     _check_found(result, source, force=options.force)
     provenance = dict(result.provenance) | _provenance(options, [doubt.code for doubt in open_questions], warnings)
     result = replace(result, points=transform_points(mirror, result.points), provenance=provenance)
-    mrml.save_pose(mrml.pose_node(scene, result, name=source.name.split(".")[0]), options.output)
+    mrml.save_pose(mrml.pose_node(scene, result, name=options.name or source.name.split(".")[0]), options.output)
     rows = length_table(result.points, interval_mm=result.length_interval_mm)
     if options.table is not None:
         with replacing(options.table) as temporary:
             write_csv(temporary, rows)
     if options.picture is not None:
-        _draw(options.picture, shown, result, source.name)
-    return FileResult(result.points, rows, tuple(warnings))
+        _draw(options.picture, shown, result, options.name or source.name)
+    return FileResult(result.points, rows, tuple(warnings), result, shown)
 
 
 def _answer(client: WorkerClient, request: int, progress: Callable[[Progress], object]) -> Estimate:
@@ -152,9 +159,9 @@ def _doubtful(result: Estimate) -> list[str]:
 
 def _check_found(result: Estimate, source: Path, *, force: bool) -> None:
     if not np.isfinite(result.points).any():
-        raise FetalPoseError(f"No fetus was found in {source}; nothing was written. Choose another volume.")
+        raise NoFetusError(f"No fetus was found in {source}; nothing was written. Choose another volume.")
     if not result.holds_fetus and not force:
-        raise FetalPoseError(
+        raise NoFetusError(
             f"No fetus was found in {source} with any certainty; nothing was written. Choose another volume, or "
             "force the pose to be written."
         )
