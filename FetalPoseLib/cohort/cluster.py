@@ -59,9 +59,10 @@ def limits_of(options: ClusterOptions) -> Limits:
     """What one job may take on this cluster."""
     count, gb = local_shares(options)
     if options.scheduler is not None:  # machines that are not known here
-        memory = None if options.memory_gb is None else int(options.memory_gb * 1e9)
-        return Limits(options.time_limit_s, memory, options.threads or 1)
-    return Limits(options.time_limit_s, int(gb * 1e9), options.threads or max(1, _cores() // count))
+        memory, threads = None if options.memory_gb is None else int(options.memory_gb * 1e9), options.threads or 1
+    else:
+        memory, threads = int(gb * 1e9), options.threads or max(1, _cores() // count)
+    return Limits(options.time_limit_s, memory, threads, tuple(options.process))
 
 
 def local_shares(options: ClusterOptions) -> tuple[int, float]:

@@ -139,41 +139,34 @@ class Dispatcher:
 
     def _connect(self) -> None:
         """Have a client whose scheduler answers and whose workers have the plug-in."""
-        until, told, last = time.monotonic() + self._options.patience_s, False, ""
+        until, told = time.monotonic() + self._options.patience_s, False
         while True:
             try:
                 if self._client_is_gone():
                     self._forget_client()
-                    self._client = Client(self._address, timeout=CONNECT_S, set_as_default=False)
+                    self._client = Client(
+                        self._address, timeout=min(CONNECT_S, self._options.patience_s), set_as_default=False
+                    )
                 assert self._client is not None
                 self._client.register_plugin(VolumeProcesses(self._name, self._limits, self._first))
                 return
-            except (OSError, TimeoutError, ValueError) as error:
-                last = f"{type(error).__name__}: {error}"
+            except (OSError, TimeoutError, ValueError) as caught:
+                error, last = caught, f"{type(caught).__name__}: {caught}"
                 self._forget_client()
-            except Exception as error:  # a worker's, in its plug-in
+            except Exception as caught:  # a worker's, in its plug-in
                 raise FetalPoseError(
-                    f"The workers cannot do the volumes ({type(error).__name__}: {error}). Install the same version of "
-                    "FetalPose for them."
-                ) from error
-            if time.monotonic() > until or not told and isinstance(self._client, type(None)) and self._is_no_address():
-                raise FetalPoseError(
-                    f"The scheduler {self._address} does not answer ({last}). Start it, or check its address. Volumes "
-                    "that are done stay done: give the same command again."
-                )
+                    f"The workers cannot do the volumes ({type(caught).__name__}: {caught}). Install the same version "
+                    "of FetalPose for them."
+                ) from caught
             if not told:
                 self._note(f"The scheduler {self._address} does not answer. Waiting for it.")
                 told = True
+            if time.monotonic() > until or isinstance(error, ValueError):  # what is no address never answers
+                raise FetalPoseError(
+                    f"The scheduler {self._address} does not answer ({last}). Start it, or check its address. Volumes "
+                    "that are done stay done: give the same command again."
+                ) from error
             time.sleep(0.2)
-
-    def _is_no_address(self) -> bool:
-        """Whether no scheduler can ever answer there."""
-        from distributed.comm.addressing import parse_host_port
-
-        try:
-            return not parse_host_port(self._address.split("://")[-1])[1]
-        except ValueError:
-            return True
 
     def _threads(self) -> int:
         try:

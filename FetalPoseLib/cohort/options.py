@@ -19,9 +19,10 @@ class ClusterOptions:
     threads: int | None = None  #: of the network on each worker; None: the cores by the workers; 1 on other clusters
     time_limit_s: float = 900.0  #: of one volume; after it the process is ended, and the volume is a failure
     memory_gb: float | None = None  #: of one worker's processes together; None: 80 % of this machine by the workers
-    attempts: int = 3  #: of a volume whose Dask workers died
+    attempts: int = 2  #: of a volume that Dask gave up because its workers died, four by default
     patience_s: float = 600.0  #: how long a scheduler that does not answer, or a full disk, is waited for
     dashboard: str = "127.0.0.1:8787"  #: of the local cluster; another port if this one is taken
+    process: Sequence[str] = ()  #: command line of the volume processes; (): `python -m FetalPoseLib.cohort`
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ from FetalPoseLib.files import replacing
 
 PER_PAGE = 200
 BINS = 20  # of a distribution
-_PLOT = (220, 90)  # width and height of a distribution
+_PLOT = (184, 60)  # width and height of a distribution
 _STYLE = """
 body{margin:0 auto;max-width:1360px;padding:16px;background:#16181b;color:#e4e6e8;font:14px/1.45 system-ui,sans-serif}
 h1{font-size:22px;margin:8px 0}h2{font-size:17px;margin:24px 0 8px}a{color:#8ab8ff}
@@ -139,7 +139,8 @@ def _distributions(rows: Sequence[dict]) -> str:
     names |= {name: _words(name) for name in MEASUREMENTS}
     names |= {f"{segment.name}_mm": _words(f"{segment.name}_mm") for segment in load_skeleton().segments}
     plots = [_plot(title, [row[name] for row in rows if row[name] is not None]) for name, title in names.items()]
-    return f'<h2>Distributions</h2><div class="plots">{"".join(plots)}</div>' if any(plots) else ""
+    joined = "".join(plots)
+    return f'<h2>Distributions</h2><div class="plots">{joined}</div>' if joined else ""
 
 
 def _words(column: str) -> str:
@@ -162,7 +163,7 @@ def _plot(title: str, values: Sequence[float]) -> str:
         if count
     )
     axis = "".join(
-        f'<text x="{x}" y="{height + 14}" text-anchor="{anchor}" font-size="11" fill="#9aa0a6">{value:.4g}</text>'
+        f'<text x="{x}" y="{height + 14}" text-anchor="{anchor}" font-size="11" fill="#9aa0a6">{value:.3g}</text>'
         for x, anchor, value in ((0, "start", low), (width / 2, "middle", middle), (width, "end", high))
     )
     return (

@@ -22,6 +22,7 @@ class Limits:
     time_s: float  #: until its process is ended
     memory_bytes: int | None  #: of the volume process and the network's process together; None: not bounded
     threads: int  #: that the network computes with
+    command: tuple[str, ...] = ()  #: command line of the process; (): `python -m FetalPoseLib.cohort`
 
 
 class VolumeProcess:
@@ -114,7 +115,8 @@ class VolumeProcess:
         if self._process is None or not self._process.alive:
             self.stop()
             environment = dict.fromkeys(THREAD_VARIABLES, str(self.limits.threads))
-            self._process = LineProcess([sys.executable, "-m", "FetalPoseLib.cohort"], environment)
+            command = self.limits.command or (sys.executable, "-m", "FetalPoseLib.cohort")
+            self._process = LineProcess(command, environment)
         return self._process
 
     def _swallow(self, process: LineProcess) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -99,11 +99,11 @@ def run_cohort(options: CohortOptions, listener: Listener | None = None) -> Summ
             doubles = _doubles(keys, inputs)
             if doubles:
                 listener.note(f"{doubles} inputs hold the same volume as others; it is in the tables once.")
-        finally:
-            keys.save()
-            tables = rows_of(study.records(key))
-            write_tables(study.folder, tables)
-            overview = write_overview(study.folder, tables) if options.report else None
+        except BaseException:  # Ctrl-C, a lost cluster: the tables hold what is done, if there is room for them
+            with suppress(FetalPoseError):
+                _write(study, key, keys, options)
+            raise
+        overview = _write(study, key, keys, options)
     return Summary(done, skipped, failed, overview)
 
 
@@ -166,6 +166,14 @@ def _settled(one: Input, job: EstimateJob, study: Study, keys: KeyFile) -> str |
     content = keys.content_of(one)
     record = study.is_settled(job, study.name_of(job, content)) if content else None
     return None if record is None else str(record.get("kind", ""))
+
+
+def _write(study: Study, key: str, keys: KeyFile, options: CohortOptions) -> Path | None:
+    """Write the key, the tables, and the overview if it is asked for; its first page."""
+    keys.save()
+    tables = rows_of(study.records(key))
+    write_tables(study.folder, tables)
+    return write_overview(study.folder, tables) if options.report else None
 
 
 def _doubles(keys: KeyFile, inputs: Sequence[Input]) -> int:
