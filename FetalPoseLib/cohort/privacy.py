@@ -15,11 +15,12 @@ from functools import lru_cache
 from pathlib import Path
 
 GAP = "[...]"
+_FILE = "The file"
 MOST_DIGITS = 4  # of a number that is kept: identifiers and dates are longer
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)?|_+", re.UNICODE)
 _NUMBER = re.compile(rf"\d{{1,{MOST_DIGITS}}}")
 _GROUPS = (0x0008, 0x0010, 0x0018, 0x0020, 0x0032, 0x0038, 0x0040)  # of a DICOM header: who, where, when
-_NAMES = ("PN", "LO", "SH", "LT", "ST", "DA", "UI", "CS", "AE")
+_NAMES = ("PN", "LO", "SH", "LT", "ST", "DA", "CS", "AE")
 
 
 def without_names(message: str, source: Path) -> str:
@@ -33,16 +34,17 @@ def without_names(message: str, source: Path) -> str:
     Example
     -------
     >>> without_names("/data/DOE^JANE.nrrd does not exist. Check its name.", Path("/data/DOE^JANE.nrrd"))
-    '[...] does not exist. Check its name.'
+    'The file does not exist. Check its name.'
     """
-    text = message.replace(str(source), GAP).replace(source.name, GAP) if source.name else message
+    text = re.sub(rf"^{re.escape(str(source))}(?= )", _FILE, message).replace(str(source), GAP)
+    text = text.replace(source.name, GAP) if source.name else text
     private, known = private_words(source), vocabulary()
 
     def kept(match: re.Match) -> str:
         word = match[0]
         marked = any(c.isupper() or c.isdigit() for c in word)
         if _NUMBER.fullmatch(word):
-            return GAP if word in private else word
+            return GAP if word in private and len(word) > 2 else word
         return word if word in known and not (marked and word in private) else GAP
 
     return re.sub(rf"{re.escape(GAP)}(?:[^\w\s]*{re.escape(GAP)})+", GAP, _WORD.sub(kept, text))

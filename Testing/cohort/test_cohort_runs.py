@@ -118,7 +118,7 @@ def test_a_disk_that_stays_full_is_a_message_and_the_next_run_goes_on(bench, sma
     bench.study = small_disk / "study"
     for i in range(3):
         bench.volume(f"{i}.nrrd", number=i)
-    (small_disk / "film").write_bytes(bytes(900_000))
+    (small_disk / "film").write_bytes(bytes(1_000_000))
     with pytest.raises(FetalPoseError, match="stayed full.*same command again"):
         bench.run(patience_s=1.0)
     (small_disk / "film").unlink()
