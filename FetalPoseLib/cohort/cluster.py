@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -43,10 +44,12 @@ def opened(options: ClusterOptions) -> Iterator[str]:
     logging.getLogger("distributed").setLevel(logging.ERROR)
     count, _ = local_shares(options)
     try:
-        cluster = LocalCluster(
-            n_workers=count, threads_per_worker=1, processes=True, dashboard_address=options.dashboard,
-            memory_limit=None, silence_logs=logging.ERROR,
-        )  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that the dashboard's port is taken: its address is printed
+            cluster = LocalCluster(
+                n_workers=count, threads_per_worker=1, processes=True, dashboard_address=options.dashboard,
+                memory_limit=None, silence_logs=logging.ERROR,
+            )  # fmt: skip
     except (OSError, TimeoutError, RuntimeError) as error:
         raise FetalPoseError(f"The local cluster cannot be started: {error}. Try again with fewer workers.") from error
     try:

@@ -119,7 +119,8 @@ class Dispatcher:
     def _outcome(self, future: Future, job: Job, deaths: Counter[int]) -> Outcome | None:
         """What came of a job; None if it must be asked for again."""
         try:
-            return future.result(timeout=CONNECT_S)
+            outcome = future.result(timeout=CONNECT_S)
+            return None if outcome.kind == "worker" else outcome  # that worker was closed under it
         except KilledWorker:
             deaths[job.number] += 1
         except PluginMissing:

@@ -67,6 +67,8 @@ class VolumeProcess:
 
         def failed(kind: str, reason: str) -> Outcome:
             self.stop()
+            if self._closed.is_set():  # whatever it looks like, the volume did not do it
+                kind, reason = "worker", "The worker was closed."
             took = round(time.monotonic() - start, 3)
             return Outcome(job.number, named.name, named.content, kind, reason, seconds=took)
 
@@ -83,7 +85,7 @@ class VolumeProcess:
                 named = answer
             now = time.monotonic()
             if self._closed.is_set():
-                return failed("worker", "The worker was closed.")
+                return failed("worker", "")
             if now - start > self.limits.time_s:
                 return failed("time limit", f"It took longer than the limit of {self.limits.time_s:g} seconds.")
             if self.limits.memory_bytes is not None and now - looked > LOOK_AT_MEMORY_S:

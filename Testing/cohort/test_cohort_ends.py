@@ -1,15 +1,21 @@
 """Ctrl-C, and a scheduler that dies and comes back: real programs, ended for real."""
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
+import fake_volumes
 import pytest
 from cohort_runs import Bench, Told, gone
+
+from FetalPoseLib.cohort.jobs import EstimateJob
+from FetalPoseLib.cohort.process import Limits, VolumeProcess
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PROGRAM = """
@@ -67,6 +73,22 @@ def test_control_c_ends_all_processes_and_keeps_what_is_done(tmp_path):
     assert all(gone(pid) for pid in others)
     done = (bench.study / "volumes.csv").read_text().count("\n") - 1
     assert done == len(list((bench.study / "records").iterdir())) == 3
+
+
+def test_a_process_that_is_closed_under_a_volume_does_not_blame_it(tmp_path):
+    volume, log = tmp_path / "v.nrrd", tmp_path / "log.txt"
+    volume.write_text(json.dumps({"does": "hang"}))
+    (tmp_path / "study").mkdir()
+    process = VolumeProcess(Limits(600, None, 1, fake_volumes.command(log)))
+    outcomes = []
+    job = EstimateJob(1, str(tmp_path / "study"), "key", str(volume))
+    doing = threading.Thread(target=lambda: outcomes.append(process.do(job)))
+    doing.start()
+    wait_until(log.exists)
+    pid = process.pid
+    process.close()
+    doing.join(30)
+    assert [outcome.kind for outcome in outcomes] == ["worker"] and gone(pid)
 
 
 @pytest.mark.slow  # starts a scheduler and its workers twice
