@@ -107,7 +107,7 @@ def _card(row: dict) -> str:
     about = ", ".join(filter(None, (row["date"], row["gestational_age"])))
     pose = f"poses/{quote(name)}.mrk.json"
     crl = row["crown_rump_length_mm"]
-    size = "" if crl is None else f", crown-rump length {crl:.0f} mm"
+    size = "" if crl is None else f", crown-rump length {crl:.0f}&nbsp;mm"
     confidence = "-" if row["mean_confidence"] is None else f"{row['mean_confidence']:.2f}"
     warnings = ""
     if row["warning_count"]:

@@ -19,6 +19,7 @@ PIXELS = (150, 190)  # of each of the two views, width and height
 MARGIN_MM = 8.0
 DEPTHS = 24  # layers through the fetus, of which each pixel shows the brightest
 _VIEWS = ((0, 1, 1), (1, 0, -1))  # axis of sight, axis across, its direction: from the right side, from the front
+_BRIGHTEST = 200
 _QUALITY = 80  # of the JPEG
 
 
@@ -63,7 +64,8 @@ def _view(volume: Volume, rotation, local, visible, view: tuple[int, int, int]) 
         ends = pixel[[segment.start, segment.end]]
         if np.isfinite(ends).all():
             color = tuple(round(255 * part) for part in segment.color)
-            draw.line([tuple(end) for end in ends], fill=color, width=2)
+            draw.line([tuple(end) for end in ends], fill="black", width=5)
+            draw.line([tuple(end) for end in ends], fill=color, width=3)
     for px, py in pixel[np.isfinite(pixel).all(axis=1)]:
         draw.ellipse([px - 2, py - 2, px + 2, py + 2], fill="white", outline="black")
     return picture
@@ -81,6 +83,6 @@ def _nearest(volume: Volume, world: np.ndarray) -> np.ndarray:
 
 
 def _grey(values: np.ndarray) -> np.ndarray:
-    """Values as greys from 0 to 255, the brightest 0.5 % all white."""
+    """Values as greys, the brightest 0.5 % all at `_BRIGHTEST`, so that the skeleton stands out."""
     low, high = values.min(), np.quantile(values, 0.995)
-    return (255 * np.clip((values - low) / max(high - low, 1e-6), 0, 1)).astype(np.uint8)
+    return (_BRIGHTEST * np.clip((values - low) / max(high - low, 1e-6), 0, 1)).astype(np.uint8)
