@@ -13,7 +13,7 @@ from FetalPoseLib.cohort.options import ClusterOptions
 from FetalPoseLib.cohort.process import Limits
 from FetalPoseLib.errors import FetalPoseError
 
-WORKER_GB = 2.0  # that a worker needs at least: its three processes, the network and a volume of 100 MB
+WORKER_GB = 2.0  # that a worker is given at least, for its three processes
 CONNECT_S = 10  # for one attempt to reach a scheduler
 
 
