@@ -18,7 +18,7 @@ from FetalPoseLib.session import corrections, panel
 from FetalPoseLib.session.estimating import VOLUME_ROLE, Estimating
 from FetalPoseLib.session.history import History
 from FetalPoseLib.session.signal import Signal
-from FetalPoseLib.session.user_library import Atlases, add_pose
+from FetalPoseLib.session.user_library import Atlases, OwnLibrary, add_pose, own_library, remove_pose
 from FetalPoseLib.worker.client import WorkerClient
 
 _MARKUPS = "vtkMRMLMarkupsFiducialNode"
@@ -228,6 +228,20 @@ class PoseSession(Estimating):
             The settings name no folder; a landmark is not visible; the library cannot be read or written.
         """
         return add_pose(pose, self.settings.user_library, translate=self.translate)
+
+    def own_library(self) -> OwnLibrary:
+        """What the person's own library holds; FetalPoseError if it cannot be read."""
+        return own_library(self.settings.user_library)
+
+    def remove_from_library(self, name: str) -> int:
+        """Take a pose out of the person's own library; how many poses that holds now.
+
+        Raises
+        ------
+        FetalPoseError
+            The settings name no folder, there is no such pose, or the library cannot be read or written.
+        """
+        return remove_pose(self.settings.user_library, name, translate=self.translate)
 
     def _begin(self, pose) -> None:
         self.show(pose)
