@@ -1,8 +1,13 @@
 """All that opens a window."""
 
+from collections.abc import Callable
+
 import qt
 import slicer
 from slicer.i18n import tr as _
+
+from FetalPoseLib.session import OwnLibrary
+from FetalPoseModuleLib.librarydialog import LibraryDialog
 
 
 class Dialogs:
@@ -23,3 +28,7 @@ class Dialogs:
     def folder(self, title: str) -> str:
         """A folder, "" if none was chosen."""
         return qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), title)
+
+    def library(self, library: Callable[[], OwnLibrary], remove: Callable[[str], object]) -> None:
+        """List the poses of the person's own library, and remove those that the person chooses."""
+        LibraryDialog(library, remove, self.confirm, slicer.util.mainWindow()).exec_()

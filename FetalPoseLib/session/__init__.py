@@ -16,6 +16,7 @@ from FetalPoseLib.session.panel import Buttons, LandmarkRow, LengthRow, Status
 from FetalPoseLib.session.session import PoseSession
 from FetalPoseLib.session.settings import Settings
 from FetalPoseLib.session.signal import Signal
+from FetalPoseLib.session.user_library import OwnLibrary, OwnPose
 
 __all__ = [
     "Buttons",
@@ -23,6 +24,8 @@ __all__ = [
     "Finished",
     "LandmarkRow",
     "LengthRow",
+    "OwnLibrary",
+    "OwnPose",
     "PoseSession",
     "PoseShown",
     "Question",
