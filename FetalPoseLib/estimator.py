@@ -39,6 +39,7 @@ from FetalPoseLib.refinement.options import (
 from FetalPoseLib.refinement.pose_reader import PoseReader
 from FetalPoseLib.resources import resource_path
 from FetalPoseLib.volume.grid import Volume
+from FetalPoseLib.volume.probe_volume import ProbeVolume
 
 
 class Estimator:
@@ -170,7 +171,7 @@ class Estimator:
 
     def estimate(
         self,
-        volume: Volume,
+        volume: Volume | ProbeVolume,
         *,
         iterations: int = EstimateOptions.iterations,
         progress: Callable[[Progress], None] | None = None,
@@ -187,7 +188,7 @@ class Estimator:
 
     def run(
         self,
-        volume: Volume,
+        volume: Volume | ProbeVolume,
         *,
         iterations: int = EstimateOptions.iterations,
         placed: Mapping[int, np.ndarray] | None = None,
@@ -227,7 +228,9 @@ class Estimator:
             holds_fetus=holds_fetus(confidence, two_passes=two_passes),
         )  # fmt: skip
 
-    def _detect(self, volume: Volume, frame: FetalFrame | None, steps: int) -> Generator[Progress, None, View]:
+    def _detect(
+        self, volume: Volume | ProbeVolume, frame: FetalFrame | None, steps: int
+    ) -> Generator[Progress, None, View]:
         look = self.detector.look(volume, frame)
         while True:
             try:

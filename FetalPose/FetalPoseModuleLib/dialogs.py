@@ -1,5 +1,6 @@
 """All that opens a window."""
 
+import html
 from collections.abc import Callable
 
 import qt
@@ -15,7 +16,8 @@ class Dialogs:
 
     def confirm(self, question: str) -> bool:
         """Whether the person says yes."""
-        return bool(slicer.util.confirmYesNoDisplay(question, windowTitle=_("Fetal Pose")))
+        text = html.escape(question).replace("\n", "<br>")  # names may come from files, and windows show HTML
+        return bool(slicer.util.confirmYesNoDisplay(f"<qt>{text}</qt>", windowTitle=_("Fetal Pose")))
 
     def openFile(self, title: str, types: str) -> str:
         """The file to read, "" if none was chosen."""

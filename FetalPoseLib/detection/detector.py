@@ -32,6 +32,7 @@ from FetalPoseLib.network.task_spec import TaskSpec
 from FetalPoseLib.network.unet import LandmarkNet, set_normalisation
 from FetalPoseLib.volume.grid import Grid, Volume, canonical_grid
 from FetalPoseLib.volume.intensity import exchanged_greys, normalise_intensity, picture_of
+from FetalPoseLib.volume.probe_volume import ProbeVolume
 from FetalPoseLib.volume.resampling import resample, sample, sample_each
 
 LEAST_SIDE_MM = 30.0  # a fetus of 10 weeks lies in a sac of about this width
@@ -168,7 +169,7 @@ class Detector:
         name = next(name for name, network in self.networks.items() if network is main)
         return replace(self, networks={**self.networks, name: replace(main, net=net, spec=spec)})
 
-    def look(self, volume: Volume, frame: FetalFrame | None = None) -> Generator[SearchStep, None, View]:
+    def look(self, volume: Volume | ProbeVolume, frame: FetalFrame | None = None) -> Generator[SearchStep, None, View]:
         """The generator's value is the view in which the pose is read and may be refined; ``frame`` replaces pass 1.
 
         Yields a `SearchStep` after every forward pass of a search, if there is one. Close it to cancel.
@@ -217,7 +218,7 @@ class Detector:
         frames = self.first_frames(scan, *self._located(scan))
         return bool(frames) and self._best_view(frames, scan).certainty >= self.search.certain
 
-    def _scan(self, volume: Volume) -> Scan:
+    def _scan(self, volume: Volume | ProbeVolume) -> Scan:
         spacing = self.main.spec.spacing_mm
         grid = canonical_grid(volume, spacing)
         extent = np.array(grid.shape) * spacing

@@ -112,7 +112,7 @@ def images_in(folder: Path) -> list[DicomFile]:
         A folder or file may not be read, or there are no images.
     """
     images, others = [], 0
-    for path in _files(folder):
+    for path in files_in(folder):
         with open_file_named(path) as file:
             if not is_dicom(file.read(_SNIFF)):
                 continue
@@ -163,7 +163,7 @@ def first_number(data: Any, keyword: str) -> float | None:
     return numbers[0] if numbers else None
 
 
-def _files(folder: Path) -> list[Path]:
+def files_in(folder: Path) -> list[Path]:
     """Regular files that are not empty; hidden ones, which systems leave, are passed over."""
 
     def refused(error: OSError):

@@ -99,7 +99,7 @@ def estimate_file(
     node = mrml.read_volume(scene, source, frame=options.frame)
     shown = mrml.volume_from_node(node)
     mirror = mirror_matrix(shown) if options.mirrored else np.eye(4)
-    volume = Volume(shown.array, mirror @ shown.ijk_to_ras)
+    volume = mrml.recorded_volume(node).moved(mirror)
     result = _answer(client, client.estimate(volume, estimate), progress)
     open_questions = mrml.doubts_of(node)
     warnings = _warnings(result, options.age_days) + [doubt.sentence for doubt in open_questions]

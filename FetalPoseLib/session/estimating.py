@@ -23,7 +23,7 @@ from FetalPoseLib.session.history import History
 from FetalPoseLib.session.run import Run
 from FetalPoseLib.session.settings import Settings
 from FetalPoseLib.session.signal import Signal
-from FetalPoseLib.volume.grid import Volume, mirror_matrix
+from FetalPoseLib.volume.grid import mirror_matrix
 from FetalPoseLib.worker.client import WorkerClient
 from FetalPoseLib.worker.protocol import Cancelled, Device, Devices, Done, Event, Failed, ProgressEvent
 
@@ -103,7 +103,7 @@ class Estimating:
             run.pose = pose
         run.makes_pose = run.pose is None
         run.request = self.client.estimate(
-            Volume(voxels.array, mirror @ voxels.ijk_to_ras),
+            mrml.recorded_volume(volume).moved(mirror),
             self.settings.requested,
             placed=known.placed if known is not None else None,
             start=known.start if known is not None else None,
