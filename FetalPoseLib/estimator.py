@@ -19,6 +19,7 @@ from FetalPoseLib.body.estimate import Estimate, Progress
 from FetalPoseLib.body.fetal_frame import FetalFrame
 from FetalPoseLib.body.plausibility import holds_fetus, warnings_of
 from FetalPoseLib.body.pose_library import PoseLibrary
+from FetalPoseLib.body.second_head import second_head_warning
 from FetalPoseLib.body.uncertainty import Uncertainty
 from FetalPoseLib.detection.detector import INVERTED, Detector, TrainedNetwork, View
 from FetalPoseLib.detection.locate import mean_body
@@ -222,6 +223,7 @@ class Estimator:
         provenance = self._provenance(steps, refined=bool(iterations))
         two_passes = self.detector.two_passes
         warnings = [INVERTED] * view.inverted + warnings_of(points, confidence, two_passes=two_passes)
+        warnings += filter(None, [second_head_warning(view.heads, points)])
         radius, intervals = self._uncertainty(points, confidence, placed or {}, provenance["Refinement"])
         yield Estimate(
             points, confidence, unrefined, provenance, warnings, radius_mm=radius, length_interval_mm=intervals,

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from FetalPoseLib.body.fetal_frame import FetalFrame
-from FetalPoseLib.detection.locate import Reading, coarse_frames, distinct, read_frames
+from FetalPoseLib.detection.locate import Reading, certain_heads, coarse_frames, distinct, read_frames
 from FetalPoseLib.detection.search import (
     FrameSearch,
     Judged,
@@ -104,6 +104,7 @@ class View:
 
     ``points`` (16, 3) RAS mm; ``confidence`` (16,); ``frame`` is where it looked from, None where it saw the whole
     ``scan`` at once; ``inverted`` says that the network recognises a fetus only with dark and bright exchanged.
+    ``heads`` (N, 3) RAS mm are those that pass 1 is sure of; none where it was left out.
     """
 
     image: torch.Tensor
@@ -114,6 +115,7 @@ class View:
     scan: Scan
     frame: FetalFrame | None = None
     inverted: bool = False
+    heads: np.ndarray = field(default_factory=lambda: np.empty((0, 3)))
 
     @property
     def certainty(self) -> float:
@@ -185,10 +187,11 @@ class Detector:
         if frame is not None:
             return self._best_view([frame], scan)
         located, grid = self._located(scan)
+        heads = certain_heads(located, grid)
         frames = self.first_frames(scan, located, grid)
         view = self._best_view(frames, scan) if frames else None
         if view is not None and view.certainty >= self.search.doubt:
-            return view
+            return replace(view, heads=heads)
         inverted = self._is_fetus_in(Scan(exchanged_greys(scan.image), scan.grid))
         points = starts(located, grid, bright_middle(scan.image, scan.grid), self.search.peaks)
         search = FrameSearch(lambda frames: self._oriented(frames, scan), lambda frames: self._judged(frames, scan),
@@ -205,7 +208,7 @@ class Detector:
                     "trunk and start from them."
                 )
             )
-        return replace(best.view, inverted=inverted)
+        return replace(best.view, inverted=inverted, heads=heads)
 
     def first_frames(self, scan: Scan, located: torch.Tensor, grid: Grid) -> list[FetalFrame]:
         """The first reading of pass 1: how the fetus is turned, seen from head and sacrum; likeliest first."""
