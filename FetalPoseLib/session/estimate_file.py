@@ -16,7 +16,7 @@ from FetalPoseLib import scene as mrml
 from FetalPoseLib.body.age import contradiction, weeks_and_days
 from FetalPoseLib.body.estimate import Estimate, Progress
 from FetalPoseLib.body.measurements import length_table, write_csv
-from FetalPoseLib.body.plausibility import doubts
+from FetalPoseLib.body.plausibility import Doubt, checks_of_lengths, doubts
 from FetalPoseLib.body.pose_library import PoseLibrary
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import check_writable, replacing
@@ -102,15 +102,17 @@ def estimate_file(
     volume = mrml.recorded_volume(node).moved(mirror)
     result = _answer(client, client.estimate(volume, estimate), progress)
     open_questions = mrml.doubts_of(node)
-    warnings = _warnings(result, options.age_days) + [doubt.sentence for doubt in open_questions]
-    warnings += _doubtful(result)
+    of_pose = _warnings(result, options.age_days) + [doubt.sentence for doubt in open_questions]
+    found = _doubtful(result)
+    warnings = of_pose + [doubt.reason for doubt in found]
     for sentence in warnings:
         warn(sentence)
     _check_found(result, source, force=options.force)
     provenance = dict(result.provenance) | _provenance(options, [doubt.code for doubt in open_questions], warnings)
     result = replace(result, points=transform_points(mirror, result.points), provenance=provenance)
     mrml.save_pose(mrml.pose_node(scene, result, name=source.name.split(".")[0]), options.output)
-    rows = length_table(result.points, interval_mm=result.length_interval_mm)
+    checks = checks_of_lengths(found, of_pose)
+    rows = length_table(result.points, interval_mm=result.length_interval_mm, checks=checks)
     if options.table is not None:
         with replacing(options.table) as temporary:
             write_csv(temporary, rows)
@@ -144,10 +146,9 @@ def _warnings(result: Estimate, age_days: int | None) -> list[str]:
     return [*result.warnings, *([against_age] if against_age else [])]
 
 
-def _doubtful(result: Estimate) -> list[str]:
+def _doubtful(result: Estimate) -> list[Doubt]:
     library = PoseLibrary.load(resource_path("pose_library.npz"))
-    found = doubts(result.points, result.confidence, library, radius_mm=result.radius_mm)
-    return [doubt.reason for doubt in found]
+    return doubts(result.points, result.confidence, library, radius_mm=result.radius_mm)
 
 
 def _check_found(result: Estimate, source: Path, *, force: bool) -> None:

@@ -215,7 +215,9 @@ class PoseSession(Estimating):
     def export_table(self, pose, path: str | Path) -> None:
         """Write the lengths as ``.csv``; FetalPoseError if it cannot be written, and the former file is kept."""
         check_writable(path, ".csv")
-        rows = length_table(mrml.points_of(pose), interval_mm=mrml.length_intervals_of(pose))
+        told = mrml.provenance_of(pose).get("Warnings", "")
+        checks = plausibility.checks_of_lengths(self.doubts(pose), [told] if told else [])
+        rows = length_table(mrml.points_of(pose), interval_mm=mrml.length_intervals_of(pose), checks=checks)
         with replacing(path) as temporary:
             write_csv(temporary, rows)
 
