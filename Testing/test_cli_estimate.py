@@ -73,6 +73,7 @@ def test_estimate_writes_pose_table_and_picture(network, good, tmp_path, capsys,
     assert pose.GetAttribute("FetalPose.Model") == "r4"
     rows = list(csv.DictReader(outputs[1].open()))
     assert [row["segment"] for row in rows] == [segment.name for segment in SKELETON.segments]
+    assert list(rows[0])[-1] == "check"
     assert outputs[2].read_bytes().startswith(b"\x89PNG")
     printed = capsys.readouterr().out
     assert all(f"{row['length_mm']} mm" in printed for row in rows)
