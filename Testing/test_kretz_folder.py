@@ -41,3 +41,10 @@ def test_one_beside_a_series_is_not_chosen_either(scene, tmp_path):
     (tmp_path / "exam" / "volume.vol").write_bytes(kretz(toroidal()))
     with pytest.raises(FetalPoseError, match="two volumes: volume.vol, a GE Kretz volume, and a DICOM series"):
         mrml.read_volume(scene, tmp_path / "exam")
+
+
+def test_a_folder_of_volume_files_names_them(scene, tmp_path):
+    for number in range(7):
+        (tmp_path / f"case{number}.nrrd").write_bytes(b"NRRD0004")
+    with pytest.raises(FetalPoseError, match=r"volume files \(case0.nrrd.* and 2 more\). Choose one of them"):
+        mrml.read_volume(scene, tmp_path)
