@@ -80,7 +80,7 @@ def test_a_drag_is_one_step_of_undo(bench):
     assert after != before and bench.ui.landmarksTable.item(index("left_knee"), 1).text() == "placed by you"
     bench.ui.undoButton.click()
     assert bench.table == before and not bench.ui.undoButton.enabled
-    assert mrml.moved_landmarks(pose) == ()
+    assert mrml.placed_landmarks(pose) == ()
     bench.ui.redoButton.click()
     assert bench.table == after and not bench.ui.redoButton.enabled
     bench.ui.undoButton.click()
@@ -96,7 +96,7 @@ def test_second_estimate_is_one_step_of_undo(bench):
     np.testing.assert_allclose(mrml.points_of(pose), bench.truth + 1, atol=1e-6)
     bench.ui.undoButton.click()
     np.testing.assert_allclose(mrml.points_of(pose), bench.truth, atol=1e-6)
-    assert mrml.moved_landmarks(pose) == () and not bench.ui.undoButton.enabled
+    assert mrml.placed_landmarks(pose) == () and not bench.ui.undoButton.enabled
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_landmark_goes_back_to_the_estimate(bench):
     bench.select("left_knee")
     bench.ui.resetButton.click()
     np.testing.assert_allclose(mrml.points_of(pose)[index("left_knee")], bench.truth[index("left_knee")], atol=1e-4)
-    assert mrml.moved_landmarks(pose) == ("right_knee",)
+    assert mrml.placed_landmarks(pose) == ("right_knee",)
 
 
 def test_landmark_that_is_not_visible_measures_nothing_until_it_is_brought_back(bench):
@@ -202,7 +202,7 @@ def test_moved_landmarks_stay_and_steer_the_others(bench):
     expected[index("left_knee")], expected[index("right_wrist")] = (1, 2, 3), np.nan
     assert bench.pose is pose
     np.testing.assert_allclose(mrml.points_of(pose), expected, atol=1e-6)
-    assert set(mrml.moved_landmarks(pose)) == {"left_knee", "right_wrist"}
+    assert set(mrml.placed_landmarks(pose)) == {"left_knee", "right_wrist"}
     bench.ui.undoButton.click()
     np.testing.assert_allclose(mrml.points_of(pose)[0], bench.truth[0], atol=1e-6)
 

@@ -34,7 +34,7 @@ def shown(estimate: Callable[..., Result], *arguments) -> Result:
 
 
 def print_lengths(rows: list[dict]) -> None:
-    """The rows of `measurements.length_table`, a line each."""
+    """The rows of `measurements.length_table`, one line each."""
     for row in rows:
         within = f"   {row['low_mm']:>6} to {row['high_mm']:>6} mm" if row.get("low_mm") else ""
         print(f"{row['segment']:<24}{row['length_mm'] or '-':>8} mm{within}")

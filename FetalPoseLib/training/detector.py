@@ -49,7 +49,7 @@ class Trainer:
         save_every: int = 250,
         device: str = "cpu",
     ):
-        # channels last: a third less time a step on a CPU, for the same numbers
+        # channels last: a third less time per step on a CPU, for the same numbers
         self.net = net.to(device, memory_format=torch.channels_last_3d)
         self.task, self.recipe, self.pool, self.validation = task, recipe, pool, validation
         self.folder, self.device = Path(folder), torch.device(device)
