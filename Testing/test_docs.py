@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,14 @@ def test_every_page_has_a_place_in_the_site():
     nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2]
     listed = re.findall(r": (\S+\.md)$", nav, re.M)
     assert sorted(listed) == sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
+
+
+def test_the_picture_of_the_rooms_shows_the_layers_in_their_order():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+    picture = (DOCS / "rooms.md").read_text(encoding="utf-8").split("```")[1]
+    shown = [name for line in re.findall(r"\| ([a-z]+(?:, [a-z]+)*)  ", picture) for name in line.split(", ")]
+    layers = [name for layer in settings["contracts"][0]["layers"] for name in layer.split(" : ")]
+    assert shown == [name for name in layers if not name.startswith("(")]
 
 
 def test_the_site_links_to_the_repository_only_for_what_it_does_not_hold():
