@@ -32,7 +32,7 @@ class Axis:
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """A header that was read and believed; its voxels are not read yet.
+    """A header that was read and checked; its voxels are not read yet.
 
     Attributes
     ----------

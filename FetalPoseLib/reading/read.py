@@ -46,7 +46,7 @@ _Result = TypeVar("_Result")
 
 
 class Source(Protocol):
-    """Headers that were read and believed; the voxels are not read yet."""
+    """Headers that were read and checked; the voxels are not read yet."""
 
     @property
     def ijk_to_ras(self) -> np.ndarray: ...

@@ -89,7 +89,7 @@ def set_estimate(
 
 
 def adopt_pose(node) -> None:
-    """Turn any markups node with the 16 names, in whatever order and writing, into a pose node like our own.
+    """Turn any markups node with the 16 names, in any order and spelling, into a pose node like our own.
 
     Raises
     ------
