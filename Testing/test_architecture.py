@@ -21,6 +21,7 @@ LIGHT = [
     "FetalPoseLib",
     "FetalPoseLib.body.plausibility",
     "FetalPoseLib.cli",
+    "FetalPoseLib.measurement.crown_rump",
     "FetalPoseLib.refinement.options",
     "FetalPoseLib.scene",
     "FetalPoseLib.session",

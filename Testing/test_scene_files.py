@@ -22,9 +22,9 @@ def test_file_saved_from_anywhere_holds_true_lengths(observer, pose, tmp_path):
     storage.SetFileName(str(tmp_path / "any.mrk.json"))
     assert storage.WriteData(pose)
     markups = json.loads((tmp_path / "any.mrk.json").read_text())["markups"][0]
-    stored = {m["name"]: m["value"] for m in markups["measurements"] if m["enabled"]}
+    stored = {m["name"]: m.get("value") for m in markups["measurements"] if m["enabled"]}
     assert stored["left_upper_arm"] == pytest.approx(np.linalg.norm(POINTS[3] - [1, 2, 3]))
-    assert len(stored) == 15
+    assert {segment.name for segment in SKELETON.segments} < set(stored)
 
 
 def test_file_is_lps_and_reads_back_with_the_same_hand(scene, pose, tmp_path):

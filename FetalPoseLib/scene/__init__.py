@@ -12,6 +12,7 @@ import torch. A new file here is one more node, or one more thing that a node sh
 from FetalPoseLib.scene.derived import show_skeleton, update_derived
 from FetalPoseLib.scene.doubtful import doubts_of
 from FetalPoseLib.scene.labels import show_lengths
+from FetalPoseLib.scene.measures import crown_rump_of, measures_of, set_crown_rump
 from FetalPoseLib.scene.observer import PoseObserver
 from FetalPoseLib.scene.pose import (
     adopt_pose,
@@ -45,11 +46,13 @@ __all__ = [
     "adopt_pose",
     "confidence_of",
     "create_pose",
+    "crown_rump_of",
     "doubts_of",
     "is_pose",
     "is_whole",
     "length_intervals_of",
     "load_pose",
+    "measures_of",
     "placed_landmarks",
     "new_scene",
     "points_of",
@@ -59,6 +62,7 @@ __all__ = [
     "read_volume",
     "reset_landmarks",
     "save_pose",
+    "set_crown_rump",
     "set_estimate",
     "show_lengths",
     "show_skeleton",

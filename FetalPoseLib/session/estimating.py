@@ -17,6 +17,7 @@ import numpy as np
 from FetalPoseLib import scene as mrml
 from FetalPoseLib.body import plausibility
 from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.measurement.crown_rump import crown_rump_length
 from FetalPoseLib.session import corrections, panel
 from FetalPoseLib.session.events import Failure, Finished, PoseShown, Question
 from FetalPoseLib.session.history import History
@@ -181,6 +182,7 @@ class Estimating:
             result = event.estimate
             known = {"radius_mm": result.radius_mm, "length_interval_mm": result.length_interval_mm}
             if self._shown(run, event, result.points, result.confidence, result.provenance, **known):
+                self._measure(run)
                 self._end_finished(tuple(result.warnings))
         elif isinstance(event, Failed):
             if event.details:
@@ -209,6 +211,15 @@ class Estimating:
             self.show(run.pose)
             self.pose_shown.emit(PoseShown(run.pose, points, recentre=not run.corrected))
         return self._run is run
+
+    def _measure(self, run: Run) -> None:
+        """Look for crown and rump in the volume; the pose node keeps what was found."""
+        try:
+            found = crown_rump_length(mrml.volume_from_node(run.volume), mrml.points_of(run.pose))
+        except FetalPoseError:  # the volume was changed meanwhile: the length then follows from the landmarks
+            found = None
+        mrml.set_crown_rump(run.pose, found)
+        mrml.update_derived(run.pose)
 
     def _ask(self, crl_mm: float) -> None:
         """Ask whether to show a fetus of an age that the model does not know."""
