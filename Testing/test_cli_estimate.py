@@ -38,11 +38,11 @@ WITH_FAKE_WORKER = """
 import json, signal, sys
 from functools import partial
 import fake_worker
-from FetalPoseLib.cli import estimate, main
+from FetalPoseLib.cli import terminal, main
 from FetalPoseLib.worker.client import WorkerClient
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell begins with it ignored
 plan = json.loads(sys.argv.pop(1))
-estimate.WorkerClient = partial(WorkerClient, command=fake_worker.command(plan))
+terminal.WorkerClient = partial(WorkerClient, command=fake_worker.command(plan))
 sys.exit(main())
 """
 
