@@ -236,7 +236,7 @@ class Estimator:
                 step = next(look)
             except StopIteration as end:
                 return end.value
-            message = f"Searching in other orientations: {step.looks} of {step.total} views"
+            message = f"Searching in other orientations: {step.views} of {step.total} views"
             yield Progress("search", 0, steps, None, None, message)
 
     def _steps(self, iterations: int) -> int:

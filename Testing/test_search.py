@@ -74,7 +74,7 @@ def test_the_truth_is_found_from_the_middle_and_ends_the_search():
     steps, best = outcome(FrameSearch(oracle.look, oracle.judge, OPTIONS).run(rounds(), []))
     assert best.frame is TRUTH and best.view == "view"
     assert steps[-1].certainty == 0.7
-    assert steps[-1].looks == OPTIONS.directions * len(OPTIONS.sizes_mm) < steps[-1].total
+    assert steps[-1].views == OPTIONS.directions * len(OPTIONS.sizes_mm) < steps[-1].total
     assert max(map(len, oracle.looked)) == OPTIONS.batch
 
 
@@ -83,7 +83,7 @@ def test_a_frame_that_is_known_is_not_judged_again_and_may_win():
     known = Judged(TRUTH, 0.5, TRUTH, "known")
     steps, best = outcome(FrameSearch(oracle.look, oracle.judge, OPTIONS).run(rounds(), [known]))
     assert best is known and oracle.judged == []
-    assert steps[-1].looks == steps[-1].total, "it was in doubt to the end"
+    assert steps[-1].views == steps[-1].total, "it was in doubt to the end"
 
 
 def test_closing_the_search_ends_it_between_two_batches():

@@ -12,25 +12,10 @@ in 90 % of cases, if the model was calibrated. Research use only.
 """
 
 import argparse
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
-from tqdm import tqdm
-
-from FetalPoseLib.cli.options import (
-    add_estimator_arguments,
-    estimate_options,
-    gestational_age,
-    positive,
-)
-from FetalPoseLib.errors import printable
-from FetalPoseLib.worker.client import WorkerClient
-
-Result = TypeVar("Result")
-
-_STAGES = ("open", "locate", "detect", "refine")  # a search is a part of "locate"
+from FetalPoseLib.cli.options import add_estimator_arguments, estimate_options, gestational_age, positive
+from FetalPoseLib.cli.terminal import print_lengths, shown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,54 +49,3 @@ def run(args: argparse.Namespace) -> None:
         force=args.force, age_days=args.gestational_age,
     )  # fmt: skip
     print_lengths(shown(estimate_file, args.volume, options, estimate_options(args)).lengths)
-
-
-def shown(estimate: Callable[..., Result], *arguments) -> Result:
-    """Call ``estimate(client, *arguments, progress=..., warn=...)``, and show what it tells on standard error."""
-    from FetalPoseLib import scene as mrml
-    from FetalPoseLib.session.estimate_file import NetworkFailedError
-
-    mrml.silence_log()
-    bar = _Bar()
-    try:
-        with WorkerClient() as client:
-            return estimate(client, *arguments, progress=bar.show, warn=bar.warn)
-    except NetworkFailedError as error:
-        bar.close()
-        if error.details:
-            print(printable(error.details.strip()), file=sys.stderr)
-        raise
-    finally:
-        bar.close()
-
-
-def print_lengths(rows: list[dict]) -> None:
-    """The rows of `measurements.length_table`, a line each."""
-    for row in rows:
-        within = f"   {row['low_mm']:>6} to {row['high_mm']:>6} mm" if row.get("low_mm") else ""
-        print(f"{row['segment']:<24}{row['length_mm'] or '-':>8} mm{within}")
-
-
-class _Bar:
-    """A bar on standard error, from the first progress to the first warning or the end."""
-
-    def __init__(self) -> None:
-        self._bar: tqdm | None = None
-
-    def show(self, progress) -> None:
-        total = 3 + progress.iterations
-        if self._bar is None:
-            self._bar = tqdm(total=total, unit="step", file=sys.stderr, leave=False)
-        self._bar.set_description(progress.stage, refresh=False)
-        self._bar.total = total
-        stage = "locate" if progress.stage == "search" else progress.stage
-        self._bar.n = min(_STAGES.index(stage) + (progress.iteration or 0), total)
-        self._bar.refresh()
-
-    def warn(self, sentence: str) -> None:
-        self.close()
-        print(f"fetalpose: warning: {printable(' '.join(sentence.split()))}", file=sys.stderr)
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()

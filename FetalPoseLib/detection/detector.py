@@ -114,7 +114,7 @@ class Scan:
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """One look of the network: its input on ``grid``, its heatmaps, and the pose read from them.
+    """One look of the network from a frame: its input on ``grid``, its heatmaps, and the pose read from them.
 
     ``points`` (16, 3) RAS mm; ``confidence`` (16,); ``frame`` is where it looked from, None where it saw the whole
     ``scan`` at once; ``inverted`` says that the network recognises a fetus only with dark and bright exchanged.

@@ -84,7 +84,7 @@ class Estimating:
         pose : vtkMRMLMarkupsFiducialNode, optional
             The pose to write into. Another one is made if it is None, has corrections or lacks landmarks.
         refine : bool
-            Keep the landmarks that a person moved in ``pose`` where they are, and let them steer the others.
+            Keep the landmarks that a person placed in ``pose`` where they are, and let them steer the others.
 
         Raises
         ------
@@ -99,7 +99,7 @@ class Estimating:
         if refine:
             known = corrections.corrections_of(pose, mirror, translate=self.translate)
             run.pose, run.corrected, run.accepted = pose, known.corrected, True
-        elif pose is not None and mrml.is_pose(pose) and mrml.is_whole(pose) and not mrml.moved_landmarks(pose):
+        elif pose is not None and mrml.is_pose(pose) and mrml.is_whole(pose) and not mrml.placed_landmarks(pose):
             run.pose = pose
         run.makes_pose = run.pose is None
         run.request = self.client.estimate(

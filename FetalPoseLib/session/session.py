@@ -98,7 +98,7 @@ class PoseSession(Estimating):
     def doubts(self, pose) -> list[plausibility.Doubt]:
         """What should be checked in a pose. Marks its landmarks in the views. Too slow for each step of a drag."""
         landmarks = load_skeleton().landmarks
-        placed = [landmarks.index(name) for name in mrml.moved_landmarks(pose)]
+        placed = [landmarks.index(name) for name in mrml.placed_landmarks(pose)]
         atlases = self._atlases.with_own(self.settings.user_library)
         found = plausibility.doubts(
             mrml.points_of(pose), mrml.confidence_of(pose), atlases, placed=placed, radius_mm=mrml.radius_of(pose)
