@@ -11,7 +11,7 @@ is right to some 20 degrees and its size to some 30 %. The search ends as soon a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -171,15 +171,17 @@ class FrameSearch:
     judge: Callable[[list[FetalFrame]], list[Judged]]
     options: SearchOptions = SearchOptions()
 
-    def run(self, rounds: list[list[FetalFrame]], known: list[Judged]) -> Generator[SearchStep, None, Judged | None]:
+    def run(
+        self, rounds: list[list[FetalFrame]], known: Sequence[Judged] = (), rejected: Sequence[FetalFrame] = ()
+    ) -> Generator[SearchStep, None, Judged | None]:
         """Yield a `SearchStep` after every forward pass; the generator's value is the best frame, None without any.
 
         ``known`` are frames that pass 2 has judged before; they are not judged again, and the best of them may win.
-        Close the generator to cancel.
+        ``rejected`` are frames that are not to be judged. Close the generator to cancel.
         """
         judged, coarse, fine, views = list(known), [], [], 0
         proposed: list[FetalFrame] = []  # frames that *orient* has looked from again
-        tried = [frame for one in known for frame in (one.frame, one.own_frame) if frame is not None]
+        tried = [*rejected, *(frame for one in known for frame in (one.frame, one.own_frame) if frame is not None)]
         total = sum(map(len, rounds))
         for frames in rounds:
             for batch in _batches(frames, self.options.batch):

@@ -47,7 +47,7 @@ def pose_node(scene, estimate, *, name: str = "Fetal pose"):
 def set_estimate(
     node,
     points: np.ndarray,
-    confidence: Sequence[float] | None = None,
+    confidence: Sequence[float] | np.ndarray | None = None,
     *,
     provenance: Mapping[str, str] | None = None,
     corrected: Collection[int] = (),

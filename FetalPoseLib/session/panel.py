@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from FetalPoseLib import scene
+from FetalPoseLib.body import plausibility
+from FetalPoseLib.body.estimate import Estimate, Progress
 from FetalPoseLib.body.measurements import segment_lengths
 from FetalPoseLib.body.plausibility import Doubt
 from FetalPoseLib.body.skeleton import load_skeleton
@@ -164,6 +166,28 @@ def progress_status(event: ProgressEvent, *, translate: Translate = str) -> Stat
     done = {"open": 0, "locate": 1, "search": 1, "detect": 2, "refine": 2 + progress.iteration}
     steps = 2 + progress.iterations
     return Status(text, step=min(done.get(progress.stage, 0), steps), steps=steps)
+
+
+def question_before_showing(step: Progress | Estimate, *, translate: Translate = str) -> str:
+    """What a person decides before a pose is shown: whether a fetus is there, or of an age that the model knows; or
+    "".
+    """
+    if not step.holds_fetus and step.confidence is not None:
+        text = translate(
+            "This volume may hold no fetus, or the fetus was not found: the mean confidence of its landmarks is only "
+            "{mean:.2f}. Check the volume's spacing and that the whole fetus is in it. Show the pose all the same?"
+        )
+        return text.format(mean=float(np.mean(step.confidence)))
+    crl_mm = plausibility.crown_rump_length(step.points)
+    if np.isfinite(crl_mm) and not plausibility.crown_rump_length_is_known(crl_mm):
+        low, high = plausibility.CRL_RANGE
+        text = translate(
+            "The crown-rump length seems to be {crl:.0f} mm. The model knows fetuses of {low:.0f} to {high:.0f} mm, "
+            "which is 10 to 14 weeks; for others its answer cannot be trusted. Check the volume's spacing, too. "
+            "Show the pose all the same?"
+        )
+        return text.format(crl=crl_mm, low=low, high=high)
+    return ""
 
 
 def geometry_warning(volume, *, translate: Translate = str) -> str:
