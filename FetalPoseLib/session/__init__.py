@@ -7,9 +7,9 @@ Slicer's widgets and a page in a browser show the same. `estimate_file` and
 and truths to their errors.
 
 May import `scene`, `worker`, `refinement`, `reading`, `evaluation`, `measurement`, `volume`, `body`, `files`,
-`resources` and `errors`, and the packages slicer and vtk. It never imports Qt, CTK, or what of `slicer` exists only in the application
-(``slicer.app``, ``slicer.mrmlScene``, ``slicer.i18n``). A new file here is one more thing that every front end does
-with a pose, or one more part of what every panel shows.
+`resources` and `errors`, and the packages slicer and vtk. It never imports Qt, CTK, or what of `slicer` exists only
+in the application (``slicer.app``, ``slicer.mrmlScene``, ``slicer.i18n``). A new file here is one more thing that
+every front end does with a pose, or one more part of what every panel shows.
 """
 
 from FetalPoseLib.session.events import Failure, Finished, PoseShown, Question
