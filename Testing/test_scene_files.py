@@ -25,9 +25,9 @@ def test_file_saved_from_anywhere_holds_true_lengths(observer, pose, tmp_path):
     storage.SetFileName(str(tmp_path / "any.mrk.json"))
     assert storage.WriteData(pose)
     markups = json.loads((tmp_path / "any.mrk.json").read_text())["markups"][0]
-    stored = {m["name"]: m["value"] for m in markups["measurements"] if m["enabled"]}
+    stored = {m["name"]: m.get("value") for m in markups["measurements"] if m["enabled"]}
     assert stored["left_upper_arm"] == pytest.approx(np.linalg.norm(POINTS[3] - [1, 2, 3]))
-    assert len(stored) == 15
+    assert {segment.name for segment in SKELETON.segments} < set(stored)
 
 
 def test_file_is_lps_and_reads_back_with_the_same_hand(scene, pose, tmp_path):
@@ -78,9 +78,9 @@ def test_file_of_anyone_is_adopted_in_the_skeletons_order(scene, observer, tmp_p
     assert [node.GetNthControlPointLabel(i) for i in range(16)] == list(SKELETON.landmarks)
     np.testing.assert_allclose(mrml.points_of(node), [[i, 2 * i, 3 * i] for i in reversed(range(16))])
     assert_lengths_true(node)
-    assert mrml.moved_landmarks(node) == ()
+    assert mrml.placed_landmarks(node) == ()
     node.SetNthControlPointPosition(0, 9, 9, 9)
-    assert mrml.moved_landmarks(node) == ("head",)
+    assert mrml.placed_landmarks(node) == ("head",)
 
 
 def test_wrong_names_are_all_listed(scene, tmp_path):
@@ -189,7 +189,7 @@ def test_saved_scene_comes_back_live(scene, pose, tmp_path):
     loaded = other.GetFirstNodeByClass("vtkMRMLMarkupsFiducialNode")
     loaded.SetNthControlPointPosition(0, 500, 0, 0)
     assert_lengths_true(loaded)
-    assert mrml.moved_landmarks(loaded) == ("head",)
+    assert mrml.placed_landmarks(loaded) == ("head",)
     assert loaded.GetAttribute("FetalPose.Model") == "fetal-frame"
     assert other.GetFirstNodeByClass("vtkMRMLModelNode").GetPolyData().GetBounds()[1] == pytest.approx(500, abs=1)
     other.Clear(0)

@@ -146,7 +146,7 @@ def estimate(tmp_path, monkeypatch):
     def run(name, **plan):
         points = np.random.default_rng(1).uniform(5, 20, (16, 3))
         command = fake_worker.command({"points": rows_of_points(points), "confidence": [0.9] * 16, **plan})
-        monkeypatch.setattr("FetalPoseLib.cli.estimate.WorkerClient", partial(WorkerClient, command=command))
+        monkeypatch.setattr("FetalPoseLib.cli.terminal.WorkerClient", partial(WorkerClient, command=command))
         paths = [tmp_path / f"{name}{suffix}" for suffix in (".mrk.json", ".csv", ".png")]
         options = ["--output", paths[0], "--table", paths[1], "--picture", paths[2]]
         assert main([str(argument) for argument in ("estimate", volume, *options)]) == 0

@@ -56,7 +56,7 @@ class FetalPoseLogic(ScriptedLoadableModuleLogic):
         self.session.client = client
 
     def close(self) -> None:
-        """Let go of everything: the timer, the process, the scene."""
+        """Release the timer, the process and the scene."""
         self._timer.stop()
         self.session.close()
 

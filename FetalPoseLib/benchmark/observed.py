@@ -9,7 +9,8 @@ import numpy as np
 
 from FetalPoseLib.body.estimate import rows_of_points
 from FetalPoseLib.body.fetal_frame import FetalFrame
-from FetalPoseLib.detection.detector import Detector, View
+from FetalPoseLib.detection.detector import Detector
+from FetalPoseLib.detection.view import View
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.estimator import Estimator
 from FetalPoseLib.volume.grid import Volume

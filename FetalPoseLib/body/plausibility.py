@@ -1,4 +1,4 @@
-"""What in a pose should make a person look twice, and why, in words.
+"""What a person should check in a pose, and why, as sentences.
 
 Nothing here changes a pose. A landmark is doubtful where the network was not sure of it; a segment where it is much
 longer or shorter than the rest of the body suggests, or than its partner on the other side; a pair of limbs, or the

@@ -88,7 +88,7 @@ def volume_from_node(node) -> Volume:
         raise FetalPoseError(f"{name} is empty. Load an ultrasound volume into it.")
     if image.GetNumberOfScalarComponents() != 1:
         channels = image.GetNumberOfScalarComponents()
-        raise FetalPoseError(f"{name} has {channels} values a voxel (colour). Choose a greyscale volume.")
+        raise FetalPoseError(f"{name} has {channels} values per voxel (colour). Choose a greyscale volume.")
     check_stated(node)
     matrix = _ijk_to_world(node, name)
     _check_size(np.array(image.GetDimensions()), np.linalg.norm(matrix[:3, :3], axis=0), name)

@@ -147,7 +147,7 @@ class ProbeVolume:
     Attributes
     ----------
     array : (K, J, I) integers
-        One value a sample; all of them were scanned, whatever their value.
+        One value per sample; all of them were scanned, whatever their value.
     grid : ProbeGrid
 
     Raises

@@ -255,7 +255,7 @@ class WorkerClient:
             self._events.append(event)
 
     def _lose(self, process: LineProcess, reason: str) -> None:
-        """The process is of no more use: whatever was asked of it has failed."""
+        """End the process; every request to it ends with the reason."""
         self._stop()
         details = process.last_words()
         message = "\n".join([reason, *details.splitlines()[-3:]])
