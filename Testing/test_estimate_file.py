@@ -48,6 +48,7 @@ def test_one_process_serves_several_files_and_tells_of_each(client, good, tmp_pa
         pid = one.pid
         np.testing.assert_allclose(result.points, POINTS)
         np.testing.assert_allclose(mrml.points_of(mrml.load_pose(scene, options.output)), POINTS)
+        assert all("Look at it." in row["check"] for row in result.lengths)
         assert len(result.lengths) == 15 and options.table.read_text().count("\n") == 16
         assert "Look at it." in result.warnings and tuple(told) == result.warnings
         assert {"locate", "detect", "refine"} <= set(stages)

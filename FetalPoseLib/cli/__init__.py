@@ -1,7 +1,8 @@
-"""The command `fetalpose`: arguments are parsed here, and nothing else is done here.
+"""The command `fetalpose`: arguments are parsed and results are printed here, and nothing else is done here.
 
-May import every room. A new file here is one more command: it has `add_arguments(parser)` and `run(args)`, and a place
-in `COMMANDS`. Its docstring is the help that a person reads.
+May import every room below. A new file here is one more command: it has `add_arguments(parser)` and `run(args)`, and a
+place in `COMMANDS`. Its docstring is the help that a person reads. `options` holds the arguments that commands share,
+`terminal` what they show.
 """
 
 import argparse

@@ -8,6 +8,7 @@ from pathlib import Path
 from FetalPoseLib.body.estimate import rows_of_points
 from FetalPoseLib.cohort.content import content_of
 from FetalPoseLib.cohort.jobs import EstimateJob, Named, Outcome
+from FetalPoseLib.cohort.measured import values_of_rows
 from FetalPoseLib.cohort.privacy import without_names
 from FetalPoseLib.cohort.study import Study, has_room, volume_of
 from FetalPoseLib.cohort.thumbnail import draw_thumbnail
@@ -73,6 +74,7 @@ def _record(job: EstimateJob, name: str, content: str, result: FileResult) -> di
         "confidence": ARRAYS["confidence"].encode(found.confidence),
         "radius_mm": ARRAYS["radius_mm"].encode(found.radius_mm),
         "length_interval_mm": ARRAYS["length_interval_mm"].encode(found.length_interval_mm),
+        "measures": values_of_rows(result.measures),
         "warnings": [without_names(sentence, Path(job.source)) for sentence in result.warnings],
         "provenance": dict(found.provenance) | {"Model": Path(found.provenance["Model"]).name},
     }

@@ -15,7 +15,7 @@ import numpy as np
 
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.cohort.jobs import KINDS
-from FetalPoseLib.cohort.measured import MEASUREMENTS
+from FetalPoseLib.cohort.measured import measure_columns
 from FetalPoseLib.cohort.tables import Tables
 from FetalPoseLib.files import replacing
 
@@ -104,7 +104,7 @@ def _links(number: int, pages: int) -> str:
 
 def _card(row: dict) -> str:
     name = row["name"]
-    about = ", ".join(filter(None, (row["date"], row["gestational_age"])))
+    about = ", ".join(filter(None, (row["date"], row["age_by_dates"])))
     pose = f"poses/{quote(name)}.mrk.json"
     crl = row["crown_rump_length_mm"]
     size = "" if crl is None else f", crown-rump length {crl:.0f}&nbsp;mm"
@@ -136,7 +136,7 @@ def _failures(rows: Sequence[dict]) -> str:
 
 def _distributions(rows: Sequence[dict]) -> str:
     names = {"mean_confidence": "mean confidence"}
-    names |= {name: _words(name) for name in MEASUREMENTS}
+    names |= {name: _words(name) for name in measure_columns()}
     names |= {f"{segment.name}_mm": _words(f"{segment.name}_mm") for segment in load_skeleton().segments}
     plots = [_plot(title, [row[name] for row in rows if row[name] is not None]) for name, title in names.items()]
     joined = "".join(plots)

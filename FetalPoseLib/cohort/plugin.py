@@ -78,6 +78,6 @@ class VolumeProcesses(WorkerPlugin):
 def do_job(name: str, job: Job) -> Outcome:
     """The Dask task: have the plug-in of this run do a job. It raises nothing that the job could cause."""
     plugin = get_worker().plugins.get(name)
-    if plugin is None:
+    if not isinstance(plugin, VolumeProcesses):
         raise PluginMissing(name)
     return plugin.do(job)

@@ -13,12 +13,12 @@ from FetalPoseLib.body.estimate import points_of_rows
 from FetalPoseLib.body.measurements import segment_lengths, write_csv
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.cohort.jobs import KINDS
-from FetalPoseLib.cohort.measured import measurements_of
+from FetalPoseLib.cohort.measured import measure_columns
 from FetalPoseLib.files import replacing
 from FetalPoseLib.worker.codec import ARRAYS
 
 DIGITS = 4  # after the point, of mm and of confidence
-_TEXT = ("name", "pseudonym", "date", "gestational_age", "warnings", "model", "refinement", "version", "kind", "reason")
+_TEXT = ("name", "pseudonym", "date", "age_by_dates", "warnings", "model", "refinement", "version", "kind", "reason")
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def _type(name: str):
     )  # fmt: skip
 
 
-_NOTHING: dict = {"points": [None] * 16, "confidence": [None] * 16, "warnings": [], "provenance": {}}
+_NOTHING: dict = {"points": [None] * 16, "confidence": [None] * 16, "measures": {}, "warnings": [], "provenance": {}}
 
 
 def _about(record: dict) -> dict:
@@ -85,7 +85,7 @@ def _about(record: dict) -> dict:
         "name": record.get("name", ""),
         "pseudonym": told.get("pseudonym") or None,
         "date": told.get("date") or None,
-        "gestational_age": None if age is None else weeks_and_days(age),
+        "age_by_dates": None if age is None else weeks_and_days(age),
         "frame": told.get("frame"),
         "mirrored": bool(told.get("mirrored", False)),
     }
@@ -109,7 +109,7 @@ def _row(record: dict) -> dict:
         "visible_landmarks": int(np.isfinite(points).all(axis=1).sum()),
         "warning_count": len(record["warnings"]),
         "warnings": " ".join(record["warnings"]),
-        **{name: _number(value) for name, value in measurements_of(points).items()},
+        **{column: record["measures"].get(column) for column in measure_columns()},
     }
     for i, (segment, length) in enumerate(zip(skeleton.segments, segment_lengths(points), strict=True)):
         low, high = (np.nan, np.nan) if intervals is None else intervals[i]

@@ -13,7 +13,7 @@ from volume_files import volume
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.cli import cohort as command
 from FetalPoseLib.cohort import cluster
-from FetalPoseLib.cohort.measured import MEASUREMENTS
+from FetalPoseLib.cohort.measured import measure_columns
 from FetalPoseLib.cohort.options import ClusterOptions
 from FetalPoseLib.cohort.overview import PER_PAGE, write_overview
 from FetalPoseLib.cohort.tables import rows_of, write_tables
@@ -28,6 +28,7 @@ def record(name="P-1", confidence=0.9, warnings=(), **changes) -> dict:
     told = {"pseudonym": "P", "date": "2026-03-31", "age_days": 87, "frame": None, "mirrored": True}
     made = {"Model": "fetal-frame", "Refinement": "consensus", "Version": "0.1.0"}
     values = {"name": name, "volume": told, "points": points, "confidence": [confidence] * 16, "provenance": made}
+    values["measures"] = {"crown_rump_length_mm": 61.5}
     return values | {"warnings": list(warnings), "radius_mm": [1.0] * 15 + [None]} | changes
 
 
@@ -44,7 +45,7 @@ def test_the_table_has_all_that_was_measured(tmp_path):
         text = list(csv.DictReader(file))
     first, second = table
     assert [row["name"] for row in text] == ["P-1", "P-2"] and list(text[0]) == list(first)
-    assert first["gestational_age"] == "12w3d" and first["mirrored"] is True and first["frame"] is None
+    assert first["age_by_dates"] == "12w3d" and first["mirrored"] is True and first["frame"] is None
     assert (second["warning_count"], second["warnings"]) == (2, "Look, at it. And here.")
     assert first["visible_landmarks"] == 15 and first["mean_confidence"] == pytest.approx(0.9)
     for i, segment in enumerate(SKELETON.segments):
@@ -55,7 +56,8 @@ def test_the_table_has_all_that_was_measured(tmp_path):
         else:
             assert first[f"{segment.name}_mm"] is None and text[0][f"{segment.name}_mm"] == ""
     assert first[f"{SKELETON.landmarks[5]}_x_mm"] is None and first[f"{SKELETON.landmarks[7]}_z_mm"] == 24.5
-    assert first["head_radius_mm"] == 1.0 and set(MEASUREMENTS) <= set(first)
+    assert first["head_radius_mm"] == 1.0 and set(measure_columns()) <= set(first)
+    assert first["crown_rump_length_mm"] == 61.5 and first["gestational_age_days"] is None
     (failed,) = parquet.read_table(tmp_path / "failures.parquet").to_pylist()
     assert (failed["name"], failed["kind"], failed["reason"]) == ("P-9", "refused", "It is empty.")
 
@@ -80,7 +82,7 @@ def test_the_overview_shows_the_most_doubtful_first_and_escapes_all(tmp_path):
     assert "<script" not in page and "&lt;script&gt;" in page and "&lt;b&gt;&#x27;bad&quot;" in page
     assert "http" not in page.replace("http-equiv", ""), "nothing comes from the network"
     assert 'href="poses/warned.mrk.json"' in page and 'src="thumbnails/warned.jpg"' in page
-    assert page.count("<svg") == 1 + len(MEASUREMENTS) + sum(
+    assert page.count("<svg") == 1 + len(measure_columns()) + sum(
         None not in (record()["points"][s.start], record()["points"][s.end]) for s in SKELETON.segments
     )
 
