@@ -82,7 +82,7 @@ def test_the_overview_shows_the_most_doubtful_first_and_escapes_all(tmp_path):
     assert "<script" not in page and "&lt;script&gt;" in page and "&lt;b&gt;&#x27;bad&quot;" in page
     assert "http" not in page.replace("http-equiv", ""), "nothing comes from the network"
     assert 'href="poses/warned.mrk.json"' in page and 'src="thumbnails/warned.jpg"' in page
-    assert page.count("<svg") == 1 + len(measure_columns()) + sum(
+    assert page.count("<svg") == 1 + len(record()["measures"]) + sum(
         None not in (record()["points"][s.start], record()["points"][s.end]) for s in SKELETON.segments
     )
 
