@@ -38,11 +38,11 @@ WITH_FAKE_WORKER = """
 import json, signal, sys
 from functools import partial
 import fake_worker
-from FetalPoseLib.cli import estimate, main
+from FetalPoseLib.cli import terminal, main
 from FetalPoseLib.worker.client import WorkerClient
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell begins with it ignored
 plan = json.loads(sys.argv.pop(1))
-estimate.WorkerClient = partial(WorkerClient, command=fake_worker.command(plan))
+terminal.WorkerClient = partial(WorkerClient, command=fake_worker.command(plan))
 sys.exit(main())
 """
 
@@ -73,6 +73,7 @@ def test_estimate_writes_pose_table_and_picture(network, good, tmp_path, capsys,
     assert pose.GetAttribute("FetalPose.Model") == "r4"
     rows = list(csv.DictReader(outputs[1].open()))
     assert [row["segment"] for row in rows] == [segment.name for segment in SKELETON.segments]
+    assert list(rows[0])[-1] == "check"
     assert outputs[2].read_bytes().startswith(b"\x89PNG")
     printed = capsys.readouterr().out
     assert all(f"{row['length_mm']} mm" in printed for row in rows)

@@ -123,7 +123,7 @@ def test_a_damaged_provenance_costs_nothing_but_itself(scene, tmp_path, original
     stored = json.dumps({"FetalPose.Skeleton": "FetusMap-16", "FetalPose.Original": original, INTERVALS: original})
     node = mrml.load_pose(scene, write(tmp_path / "a.mrk.json", provenance(stored)))
     np.testing.assert_allclose(mrml.points_of(node), POINTS)
-    assert mrml.moved_landmarks(node) == ()
+    assert mrml.placed_landmarks(node) == ()
     assert np.isnan(mrml.length_intervals_of(node)).all()
 
 

@@ -79,7 +79,7 @@ def test_lengths_are_those_in_the_world_under_a_transform(scene, observer, pose)
     pose.SetAndObserveTransformNodeID(transform.GetID())
     transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(np.diag([2.0, 2, 2, 1])))
     np.testing.assert_allclose(lengths_on(pose), 2 * before)
-    assert mrml.moved_landmarks(pose) == ()
+    assert mrml.placed_landmarks(pose) == ()
 
 
 def test_undo_takes_lengths_and_the_list_of_moved_landmarks_back(scene, observer, pose):
@@ -118,13 +118,13 @@ def test_other_markups_are_left_alone(scene, observer):
 
 def test_only_what_a_person_moved_counts_as_moved(scene, observer, pose):
     mrml.set_estimate(pose, POINTS + 1)
-    assert mrml.moved_landmarks(pose) == ()
+    assert mrml.placed_landmarks(pose) == ()
     pose.SetNthControlPointPosition(2, 0, 0, 0)
     pose.UnsetNthControlPointPosition(0)
-    assert mrml.moved_landmarks(pose) == ("head", "neck")
+    assert mrml.placed_landmarks(pose) == ("head", "neck")
     mrml.set_estimate(pose, POINTS, corrected=[0, 2])
-    assert mrml.moved_landmarks(pose) == ("head", "neck")
+    assert mrml.placed_landmarks(pose) == ("head", "neck")
     np.testing.assert_array_equal(mrml.points_of(pose)[2], [0, 0, 0])
     np.testing.assert_allclose(mrml.points_of(pose)[3:], POINTS[3:])
     pose.SetNthControlPointPosition(2, *(POINTS[2] + 1))
-    assert mrml.moved_landmarks(pose) == ("head",)
+    assert mrml.placed_landmarks(pose) == ("head",)

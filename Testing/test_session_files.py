@@ -32,7 +32,7 @@ def test_export_and_import_keep_lengths_origin_and_corrections(desk, tmp_path):
     again = desk.session.import_pose(tmp_path / "pose.mrk.json")
     assert [row.text for row in desk.session.length_rows(again)] == table
     assert again.GetAttribute("FetalPose.Model") == "fetal-frame"
-    assert mrml.moved_landmarks(again) == ("left_knee",)
+    assert mrml.placed_landmarks(again) == ("left_knee",)
 
 
 def test_measures_are_found_in_the_volume_and_exported(desk, tmp_path, monkeypatch):

@@ -8,6 +8,7 @@
   memory       what gradient checkpointing saves
   speed        seconds of each stage of an estimate, cold and warm
   simulator    seconds of a simulated volume
+  cohort       volumes an hour on one and two workers, beside a loop, and the memory over a thousand volumes
   pictures     the README's, from the records of accuracy, into the folder docs/pictures
   all          all of these
 

@@ -3,7 +3,10 @@
 The 16-point markups node is the one source of truth. `pose` makes and reads it, `derived` computes the lengths, the
 provenance and the skeleton model from it, `observer` does so whenever a point moves, `storage` writes and reads
 `.mrk.json`, `volumes` turns a volume node into what the network takes. All of it runs in 3D Slicer and, without an
-application, on the slicer-core package. Importing it does not import torch.
+application, on the slicer-core package.
+
+May import `reading`, `volume`, `body`, `files` and `errors`, and the packages slicer and vtk. Importing it does not
+import torch. A new file here is one more node, or one more thing that a node shows.
 """
 
 from FetalPoseLib.scene.derived import show_skeleton, update_derived
@@ -18,7 +21,7 @@ from FetalPoseLib.scene.pose import (
     is_pose,
     is_whole,
     length_intervals_of,
-    moved_landmarks,
+    placed_landmarks,
     points_of,
     pose_node,
     provenance_of,
@@ -31,6 +34,7 @@ from FetalPoseLib.scene.volumes import (
     add_volume,
     new_scene,
     read_volume,
+    recorded_volume,
     silence_log,
     volume_from_node,
     write_volume,
@@ -51,13 +55,14 @@ __all__ = [
     "length_intervals_of",
     "load_pose",
     "measures_of",
-    "moved_landmarks",
+    "placed_landmarks",
     "new_scene",
     "points_of",
     "pose_node",
     "provenance_of",
     "radius_of",
     "read_volume",
+    "recorded_volume",
     "reset_landmarks",
     "save_pose",
     "set_crown_rump",

@@ -17,9 +17,9 @@ from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.scene.labels import update_labels
 from FetalPoseLib.scene.markups_file import PROVENANCE, provenance_in
 from FetalPoseLib.scene.measures import update_measures
-from FetalPoseLib.scene.pose import PREFIX, SKELETON, moved_landmarks, points_of, provenance_of
+from FetalPoseLib.scene.pose import PREFIX, SKELETON, placed_landmarks, points_of, provenance_of
 
-MOVED = PREFIX + "MovedLandmarks"
+PLACED = PREFIX + "MovedLandmarks"  # the name in all files
 MODEL_ROLE = "FetalPose.SkeletonModel"  # node reference from the pose to its model
 TUBE_RADIUS_MM = 0.8
 
@@ -90,9 +90,9 @@ def _update_provenance(node) -> None:
         restore_provenance(node)  # our file, read by someone else's loader
     if node.GetAttribute(SKELETON) is None:
         return  # someone else's points: they get lengths, but no claim of where they come from
-    moved = " ".join(moved_landmarks(node))
-    if node.GetAttribute(MOVED) != moved:
-        node.SetAttribute(MOVED, moved)
+    placed = " ".join(placed_landmarks(node))
+    if node.GetAttribute(PLACED) != placed:
+        node.SetAttribute(PLACED, placed)
     measurement = node.GetMeasurement(PROVENANCE)
     if measurement is None:
         measurement = _add_measurement(node, PROVENANCE, "")

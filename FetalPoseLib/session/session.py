@@ -19,7 +19,7 @@ from FetalPoseLib.session import corrections, panel
 from FetalPoseLib.session.estimating import VOLUME_ROLE, Estimating
 from FetalPoseLib.session.history import History
 from FetalPoseLib.session.signal import Signal
-from FetalPoseLib.session.user_library import Atlases, add_pose
+from FetalPoseLib.session.user_library import Atlases, OwnLibrary, add_pose, own_library, remove_pose
 from FetalPoseLib.worker.client import WorkerClient
 
 _MARKUPS = "vtkMRMLMarkupsFiducialNode"
@@ -103,7 +103,7 @@ class PoseSession(Estimating):
     def doubts(self, pose) -> list[plausibility.Doubt]:
         """What should be checked in a pose. Marks its landmarks in the views. Too slow for each step of a drag."""
         landmarks = load_skeleton().landmarks
-        placed = [landmarks.index(name) for name in mrml.moved_landmarks(pose)]
+        placed = [landmarks.index(name) for name in mrml.placed_landmarks(pose)]
         atlases = self._atlases.with_own(self.settings.user_library)
         found = plausibility.doubts(
             mrml.points_of(pose), mrml.confidence_of(pose), atlases, placed=placed, radius_mm=mrml.radius_of(pose)
@@ -220,7 +220,9 @@ class PoseSession(Estimating):
     def export_table(self, pose, path: str | Path) -> None:
         """Write the lengths as ``.csv``; FetalPoseError if it cannot be written, and the former file is kept."""
         check_writable(path, ".csv")
-        rows = length_table(mrml.points_of(pose), interval_mm=mrml.length_intervals_of(pose))
+        told = mrml.provenance_of(pose).get("Warnings", "")
+        checks = plausibility.checks_of_lengths(self.doubts(pose), [told] if told else [])
+        rows = length_table(mrml.points_of(pose), interval_mm=mrml.length_intervals_of(pose), checks=checks)
         with replacing(path) as temporary:
             write_csv(temporary, rows)
 
@@ -239,6 +241,20 @@ class PoseSession(Estimating):
             The settings name no folder; a landmark is not visible; the library cannot be read or written.
         """
         return add_pose(pose, self.settings.user_library, translate=self.translate)
+
+    def own_library(self) -> OwnLibrary:
+        """What the person's own library holds; FetalPoseError if it cannot be read."""
+        return own_library(self.settings.user_library)
+
+    def remove_from_library(self, name: str) -> int:
+        """Take a pose out of the person's own library; how many poses that holds now.
+
+        Raises
+        ------
+        FetalPoseError
+            The settings name no folder, there is no such pose, or the library cannot be read or written.
+        """
+        return remove_pose(self.settings.user_library, name, translate=self.translate)
 
     def _begin(self, pose) -> None:
         self.show(pose)

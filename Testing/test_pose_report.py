@@ -8,7 +8,7 @@ import pytest
 from FetalPoseLib.body.clinical import clinical_measures, measure_table
 from FetalPoseLib.body.measurements import length_table
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.evaluation.report import RESEARCH, Report, write_report
+from FetalPoseLib.evaluation.pose_report import RESEARCH, Report, write_report
 from FetalPoseLib.simulation.biometry import draw_biometry
 from FetalPoseLib.simulation.kinematics import pose_body
 from FetalPoseLib.volume.grid import Volume
