@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from FetalPoseLib.body.fetal_frame import FetalFrame
-from FetalPoseLib.detection.detector import EDGE_CONFIDENCE, EDGE_MM, LEAST_CONFIDENCE, Scan, View
+from FetalPoseLib.detection.view import EDGE_CONFIDENCE, EDGE_MM, LEAST_CONFIDENCE, Scan, View
 from FetalPoseLib.volume.grid import Grid
 
 SPACING = 1.25  # mm

@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 
 from FetalPoseLib import scene
 from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.session.user_library import NO_FOLDER
 from FetalPoseModuleLib.trainingset import TrainingSet
 from FetalPoseModuleLib.views import showVolume
 
@@ -44,6 +45,7 @@ class Actions:
             (ui.importButton, self.onImport),
             (ui.addToLibraryButton, self.onAddToLibrary),
             (ui.addToTrainingSetButton, self.onAddToTrainingSet),
+            (ui.manageLibraryButton, self.onManageLibrary),
         ):
             button.clicked.connect(partial(self._try, slot))
 
@@ -156,3 +158,8 @@ class Actions:
         message = self.trainingSet.add()
         if message:
             self.say(message)
+
+    def onManageLibrary(self) -> None:
+        if not self.panel.machine.libraryFolder:
+            raise FetalPoseError(_(NO_FOLDER))
+        self.panel.dialogs.library(self.session.own_library, self.session.remove_from_library)

@@ -76,6 +76,7 @@ class FetalPoseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.machinePanel.changed.connect(self._updateSettings)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self._onSceneEnd)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartImportEvent, self._onSceneStartImport)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self._onSceneEnd)
         self._bind()
 
@@ -160,6 +161,9 @@ class FetalPoseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _onSceneStartClose(self, _caller, _event) -> None:
         self._unbind()
         self._watch(None)
+
+    def _onSceneStartImport(self, _caller, _event) -> None:
+        self._unbind()  # what a file holds is checked before a widget gets it
 
     def _onSceneEnd(self, _caller, _event) -> None:
         self._unbind()  # what a loaded scene brought for the parameter node came while its other nodes were missing

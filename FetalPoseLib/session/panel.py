@@ -96,7 +96,7 @@ def length_rows(pose, doubts: Sequence[Doubt] = ()) -> tuple[LengthRow, ...]:
 def landmark_rows(pose, doubts: Sequence[Doubt] = (), *, translate: Translate = str) -> tuple[LandmarkRow, ...]:
     """The 16 rows of the table of landmarks; ``pose`` may be None."""
     skeleton, points = load_skeleton(), _points(pose)
-    moved = scene.moved_landmarks(pose) if pose is not None else ()
+    placed = scene.placed_landmarks(pose) if pose is not None else ()
     confidence = scene.confidence_of(pose) if pose is not None else np.full(len(skeleton), np.nan)
     radius = scene.radius_of(pose) if pose is not None else np.full(len(skeleton), np.nan)
     rows = []
@@ -104,7 +104,7 @@ def landmark_rows(pose, doubts: Sequence[Doubt] = (), *, translate: Translate = 
         position = _position(points[i])
         text = f"{confidence[i]:.2f}" if np.isfinite(confidence[i]) else ""
         text += f", {radius[i]:.1f} mm" if text and np.isfinite(radius[i]) else ""
-        if name in moved:
+        if name in placed:
             text = translate("placed by you") if position is not None else translate("marked not visible")
         elif pose is not None and position is None:
             text = translate("not visible")
@@ -146,7 +146,7 @@ def buttons(
         reset=idle and selected is not None,
         not_visible=idle and selected is not None,
         not_visible_checked=pose is not None and selected is not None and is_marked_not_visible(pose, selected),
-        refine=idle and volume is not None and bool(scene.moved_landmarks(pose)),
+        refine=idle and volume is not None and bool(scene.placed_landmarks(pose)),
         export=idle,
         add_to_library=idle,
         import_pose=not running,
@@ -191,7 +191,7 @@ def question_before_showing(step: Progress | Estimate, *, translate: Translate =
 
 
 def geometry_warning(volume, *, translate: Translate = str) -> str:
-    """What the file of a volume does not confirm, a line each, or "".
+    """What the file of a volume does not confirm, one line each, or "".
 
     These are the doubts that the command line prints. A volume of which no file is known, and one whose voxels measure
     exactly 1 mm, have a line of their own unless a doubt has said it.

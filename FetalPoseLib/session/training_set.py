@@ -97,7 +97,7 @@ def add_to_training_set(
         stem = f"{STEM}{_last_number(folder) + 1:04d}"
         _write(folder, stem, image, points, translate)
         count = sum((folder / f"{path.name.removesuffix(VOLUME)}{MARKUPS}").exists() for path in _volumes(folder))
-    moved = mrml.moved_landmarks(pose)
+    moved = mrml.placed_landmarks(pose)
     unchecked = tuple(
         name for name, there in zip(load_skeleton().landmarks, placed, strict=True) if there and name not in moved
     )

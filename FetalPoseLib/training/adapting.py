@@ -3,7 +3,7 @@
 ``--from`` and ``--data`` together mean this. How each network learns is `recipes.ADAPTED`. A quarter of the patients is
 held out to check on, unless there is a folder for that; each network is validated there before the first step, stops
 when its error has long not fallen, and keeps the weights that it had where no step beat them. Why so:
-``docs/decisions/0011-adapting.md``.
+``docs/decisions/0013-adapting.md``.
 """
 
 from __future__ import annotations

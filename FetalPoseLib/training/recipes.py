@@ -40,7 +40,7 @@ SHIPPED = Recipe(beta1=0.9, foreground=60.0, warmup=200, decay=0.35, averaging=0
 CONTINUED = replace(SHIPPED, learning_rate=5e-4, clip=0.2)
 
 #: Of a training that goes on from a model with 4 to 40 volumes of a person's own: a fifth of the rate, and half of the
-#: samples simulated against forgetting. `docs/decisions/0011-adapting.md` says why.
+#: samples simulated against forgetting. `docs/decisions/0013-adapting.md` says why.
 ADAPTED = replace(SHIPPED, learning_rate=2e-4, warmup=50, averaging=0.99, clip=0.2, own=0.5, patience=5, gain=0.03)
 
 #: Of the methods that the benchmark compares: the paper's, and what lets it leave zero within an epoch. Plain L2 had

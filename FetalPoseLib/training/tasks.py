@@ -1,8 +1,8 @@
 """What a network is shown and asked: the four tasks, each a way to turn a case into an input and its target points.
 
-``locate`` sees the whole volume coarsely in any orientation and ``orient`` the fetus along its axis, turned anyhow
-about it (pass 1); ``detect`` sees the fetus in its own frame (pass 2); ``whole`` the whole volume finely, as the
-paper does (models r4 and gcp).
+``locate`` sees the whole volume coarsely in any orientation and ``orient`` the fetus along its axis, in any
+rotation about it (pass 1); ``detect`` sees the fetus in its own frame (pass 2); ``whole`` the whole volume finely, as
+the paper does (models r4 and gcp).
 """
 
 from __future__ import annotations
