@@ -146,7 +146,7 @@ def test_what_this_and_earlier_versions_write_beside_a_point_stays(scene, tmp_pa
 def test_many_measurements_take_no_time_because_mrml_never_sees_them(scene, tmp_path):
     many = markups(measurements=[{"name": f"x{i}", "enabled": True, "value": 1.0} for i in range(100_000)])
     node = mrml.load_pose(scene, write(tmp_path / "a.mrk.json", many))
-    assert node.GetNumberOfMeasurements() < 20
+    assert node.GetNumberOfMeasurements() < 50 and node.GetMeasurement("x0") is None
 
 
 # --- files that are refused

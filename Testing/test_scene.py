@@ -40,11 +40,13 @@ def test_a_landmark_that_is_not_visible_has_no_position_and_measures_nothing(sce
     assert node.GetMeasurement("left_upper_arm").GetValueDefined()
 
 
-def test_lengths_are_fifteen_measurements_in_mm(pose, observer):
+def test_lengths_are_the_first_fifteen_measurements_in_mm(pose, observer):
     enabled = [pose.GetNthMeasurement(i) for i in range(pose.GetNumberOfMeasurements())]
     enabled = [measurement for measurement in enabled if measurement.GetEnabled()]
-    assert [measurement.GetName() for measurement in enabled] == [segment.name for segment in SKELETON.segments]
-    assert {measurement.GetUnits() for measurement in enabled} == {"mm"}
+    lengths, others = enabled[:15], enabled[15:]
+    assert [measurement.GetName() for measurement in lengths] == [segment.name for segment in SKELETON.segments]
+    assert {measurement.GetUnits() for measurement in lengths} == {"mm"}
+    assert [measurement.GetName() for measurement in others] == [measure.name for measure in mrml.measures_of(pose)]
     assert_lengths_true(pose)
 
 

@@ -148,7 +148,7 @@ def found_table(runs: list[Run]) -> list[dict]:
             warnings.simplefilter("ignore", RuntimeWarning)  # a volume that shows no landmark
             errors = run.errors("refined")
             errors = np.nanmean(np.where(np.isinf(errors), np.nan, errors), axis=1)  # infinite where not found
-        found = np.array([_counts_as_found(row) for row in run.rows])
+        found = np.array([counts_as_found(row) for row in run.rows])
         outside = ~np.isfinite(run.truth).all(axis=2)
         placed = np.isfinite(run.poses("refined")).all(axis=2)
         rows.append(
@@ -168,7 +168,8 @@ def found_table(runs: list[Run]) -> list[dict]:
     return rows
 
 
-def _counts_as_found(row: dict) -> bool:
+def counts_as_found(row: dict) -> bool:
+    """Whether a fetus counts as found in the volume of a record."""
     return not row["failure"] and holds_fetus(row["confidence"], two_passes=row["seconds"].get("locate") is not None)
 
 

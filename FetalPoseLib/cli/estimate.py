@@ -8,14 +8,16 @@ Slicer markups with the lengths and their origin inside: drag it onto 3D Slicer'
   fetalpose estimate dicom_folder --output pose.mrk.json --iterations 0 --device cpu
 
 A landmark that is not visible is left without a position. After a length stands the interval that holds the true one
-in 90 % of cases, if the model was calibrated. Research use only.
+in 90 % of cases, if the model was calibrated. Below the lengths stand the crown-rump length, the gestational age that
+it gives by a published formula if the posture is neutral, and the posture. Research use only.
 """
 
 import argparse
 from pathlib import Path
 
+from FetalPoseLib.body.dating import FORMULA, FORMULAS
 from FetalPoseLib.cli.options import add_estimator_arguments, estimate_options, gestational_age, positive
-from FetalPoseLib.cli.terminal import print_lengths, shown
+from FetalPoseLib.cli.terminal import print_lengths, print_summary, shown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,13 +26,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", metavar="POSE.mrk.json", type=Path, required=True, help="where the pose goes")
     parser.add_argument("--table", metavar="LENGTHS.csv", type=Path, help="write the 15 lengths as a table, too")
+    parser.add_argument(
+        "--measures",
+        metavar="MEASURES.csv",
+        type=Path,
+        help="write crown-rump length, gestational age, posture and long bones as a table, too",
+    )
     parser.add_argument("--picture", metavar="POSE.png", type=Path, help="draw the pose over its volume, too")
+    parser.add_argument(
+        "--report",
+        metavar="REPORT.html",
+        type=Path,
+        help="write one page with the pose, the standard planes, all tables and the provenance, .html or .pdf, too",
+    )
     parser.add_argument("--frame", metavar="N", type=positive, help="which of the volumes over time that a file holds")
     parser.add_argument(
         "--gestational-age",
         metavar="12w3d",
         type=gestational_age,
         help="of the fetus; a crown-rump length that does not go with it is named in a warning",
+    )
+    parser.add_argument(
+        "--age-formula",
+        choices=tuple(FORMULAS),
+        default=FORMULA,
+        help="of the gestational age that the crown-rump length gives (default %(default)s)",
     )
     parser.add_argument(
         "--mirrored",
@@ -45,7 +65,10 @@ def run(args: argparse.Namespace) -> None:
     from FetalPoseLib.session.estimate_file import FileOptions, estimate_file
 
     options = FileOptions(
-        output=args.output, table=args.table, picture=args.picture, frame=args.frame, mirrored=args.mirrored,
-        force=args.force, age_days=args.gestational_age,
+        output=args.output, table=args.table, measures=args.measures, picture=args.picture, report=args.report,
+        frame=args.frame, mirrored=args.mirrored, force=args.force, age_days=args.gestational_age,
+        age_formula=args.age_formula,
     )  # fmt: skip
-    print_lengths(shown(estimate_file, args.volume, options, estimate_options(args)).lengths)
+    result = shown(estimate_file, args.volume, options, estimate_options(args))
+    print_lengths(result.lengths)
+    print_summary(result.measures)

@@ -11,6 +11,9 @@ from FetalPoseLib.worker.client import WorkerClient
 
 Result = TypeVar("Result")
 
+#: What of the clinical measures is printed; ``--measures`` writes all of them.
+SUMMARY = ("crown_rump_length", "gestational_age", "cranial_dorsal_hip_angle", "head_trunk_flexion")
+UNIT_WORDS = {"mm": "mm", "deg": "degrees", "d": "days"}
 _STAGES = ("open", "locate", "detect", "refine")  # a search is a part of "locate"
 
 
@@ -38,6 +41,18 @@ def print_lengths(rows: list[dict]) -> None:
     for row in rows:
         within = f"   {row['low_mm']:>6} to {row['high_mm']:>6} mm" if row.get("low_mm") else ""
         print(f"{row['segment']:<24}{row['length_mm'] or '-':>8} mm{within}")
+
+
+def print_summary(rows: list[dict]) -> None:
+    """Size, age and posture from the rows of `clinical.measure_table`, one line each."""
+    print()
+    for row in rows:
+        if row["measure"] not in SUMMARY:
+            continue
+        unit = UNIT_WORDS[row["unit"]]
+        within = f"   {row['low']:>6} to {row['high']:>6} {unit}" if row["low"] else ""
+        value = f"{row['value']:>8} {unit}" if row["value"] else f"{'-':>8}"
+        print(f"{row['measure']:<24}{value}{within}" + (f"   {row['note']}" if row["note"] else ""))
 
 
 def print_warning(sentence: str) -> None:

@@ -12,6 +12,7 @@ import torch. A new file here is one more node, or one more thing that a node sh
 from FetalPoseLib.scene.derived import show_skeleton, update_derived
 from FetalPoseLib.scene.doubtful import doubts_of
 from FetalPoseLib.scene.labels import show_lengths
+from FetalPoseLib.scene.measures import crown_rump_of, head_turn_of, measures_of, set_crown_rump, set_head_turn
 from FetalPoseLib.scene.observer import PoseObserver
 from FetalPoseLib.scene.pose import (
     adopt_pose,
@@ -33,6 +34,7 @@ from FetalPoseLib.scene.volumes import (
     add_volume,
     new_scene,
     read_volume,
+    recorded_volume,
     silence_log,
     volume_from_node,
     write_volume,
@@ -45,11 +47,14 @@ __all__ = [
     "adopt_pose",
     "confidence_of",
     "create_pose",
+    "crown_rump_of",
     "doubts_of",
+    "head_turn_of",
     "is_pose",
     "is_whole",
     "length_intervals_of",
     "load_pose",
+    "measures_of",
     "placed_landmarks",
     "new_scene",
     "points_of",
@@ -57,9 +62,12 @@ __all__ = [
     "provenance_of",
     "radius_of",
     "read_volume",
+    "recorded_volume",
     "reset_landmarks",
     "save_pose",
+    "set_crown_rump",
     "set_estimate",
+    "set_head_turn",
     "show_lengths",
     "show_skeleton",
     "silence_log",

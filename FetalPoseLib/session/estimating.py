@@ -17,13 +17,15 @@ import numpy as np
 from FetalPoseLib import scene as mrml
 from FetalPoseLib.body.estimate import Estimate, Progress
 from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.measurement.crown_rump import crown_rump_length
+from FetalPoseLib.measurement.head_turn import head_turn_deg
 from FetalPoseLib.session import corrections, panel
 from FetalPoseLib.session.events import Failure, Finished, PoseShown, Question
 from FetalPoseLib.session.history import History
 from FetalPoseLib.session.run import Run
 from FetalPoseLib.session.settings import Settings
 from FetalPoseLib.session.signal import Signal
-from FetalPoseLib.volume.grid import Volume, mirror_matrix
+from FetalPoseLib.volume.grid import mirror_matrix
 from FetalPoseLib.worker.client import WorkerClient
 from FetalPoseLib.worker.protocol import Cancelled, Device, Devices, Done, Event, Failed, ProgressEvent
 
@@ -103,7 +105,7 @@ class Estimating:
             run.pose = pose
         run.makes_pose = run.pose is None
         run.request = self.client.estimate(
-            Volume(voxels.array, mirror @ voxels.ijk_to_ras),
+            mrml.recorded_volume(volume).moved(mirror),
             self.settings.requested,
             placed=known.placed if known is not None else None,
             start=known.start if known is not None else None,
@@ -182,6 +184,7 @@ class Estimating:
             result = event.estimate
             known = {"radius_mm": result.radius_mm, "length_interval_mm": result.length_interval_mm}
             if self._shown(run, event, result, provenance=result.provenance, **known):
+                self._measure(run)
                 self._end_finished(tuple(result.warnings))
         elif isinstance(event, Failed):
             if event.details:
@@ -212,6 +215,16 @@ class Estimating:
             self.show(run.pose)
             self.pose_shown.emit(PoseShown(run.pose, points, recentre=not run.corrected))
         return self._run is run
+
+    def _measure(self, run: Run) -> None:
+        """Look for crown, rump and the head's turn in the volume; the pose node keeps what was found."""
+        try:
+            volume, points = mrml.volume_from_node(run.volume), mrml.points_of(run.pose)
+        except FetalPoseError:  # the volume was changed meanwhile: landmarks must do
+            return
+        mrml.set_crown_rump(run.pose, crown_rump_length(volume, points))
+        mrml.set_head_turn(run.pose, head_turn_deg(volume, points))
+        mrml.update_derived(run.pose)
 
     def _stop_if_deleted(self, run: Run) -> None:
         """Stop the run if its volume or its pose was taken out of the scene."""
