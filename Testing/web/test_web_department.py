@@ -11,12 +11,13 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from web_page import Server
+from web_page import WAIT_S, Server
 
 from FetalPoseLib.resources import resource_path
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "deploy" / "nginx.conf.template"
 NGINX = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
+LIMIT = aiohttp.ClientTimeout(WAIT_S)  # of a request
 SECRETS = {"alice": "a" * 40, "bob": "b" * 40}
 
 
@@ -48,19 +49,21 @@ def department(tmp_path):
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost",
          "-keyout", tmp_path / "key.pem", "-out", tmp_path / "certificate.pem"],
-        check=True, capture_output=True,
+        check=True, capture_output=True, timeout=WAIT_S,
     )  # fmt: skip
     command = [NGINX, "-c", str(tmp_path / "nginx.conf"), "-g", "daemon off; user root;"]
     proxy = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    for _ in range(200):
+    end = time.monotonic() + WAIT_S
+    while True:
         with socket.socket() as trial:
             if trial.connect_ex(("127.0.0.1", port)) == 0:
                 break
         assert proxy.poll() is None, proxy.stderr.read()
+        assert time.monotonic() < end, f"nginx did not listen on port {port} within {WAIT_S} s"
         time.sleep(0.05)
     yield origin, servers
     proxy.terminate()
-    proxy.wait(20)
+    proxy.wait(WAIT_S)
     for server in servers.values():
         server.close()
 
@@ -71,7 +74,7 @@ def person(name: str | None, origin: str) -> aiohttp.ClientSession:
     headers = {"Origin": origin}
     if name:
         headers["Authorization"] = "Basic " + base64.b64encode(f"{name}:of {name}".encode()).decode()
-    return aiohttp.ClientSession(origin, connector=aiohttp.TCPConnector(ssl=trusting), headers=headers)
+    return aiohttp.ClientSession(origin, connector=aiohttp.TCPConnector(ssl=trusting), headers=headers, timeout=LIMIT)
 
 
 async def upload(session, path) -> str:
@@ -111,7 +114,7 @@ def test_nobody_reaches_a_server_past_the_proxy_without_its_secret(department):
     _, servers = department
 
     async def check():
-        async with aiohttp.ClientSession() as session:
+        async with aiohttp.ClientSession(timeout=LIMIT) as session:
             for server in servers.values():
                 assert (await session.get(server.address.split("?")[0])).status == 403
 
@@ -121,6 +124,6 @@ def test_nobody_reaches_a_server_past_the_proxy_without_its_secret(department):
 def test_server_that_nobody_uses_ends_and_leaves_nothing(tmp_path):
     folder = tmp_path / "state"
     server = Server(folder, plan={}, idle_min=0.02, forget=True)
-    assert server.process.wait(60) == 0
+    assert server.process.wait(WAIT_S) == 0
     server.close()
     assert list(folder.iterdir()) == []

@@ -27,7 +27,7 @@ def test_drag_in_a_slice_moves_one_landmark_within_the_slice_and_its_lengths(des
     normal = np.array(view.get_view_node().GetSliceToRAS().GetElement(0, 2))
     axis = {AXIAL: 2, CORONAL: 1, SAGITTAL: 0}[name]
     assert np.isfinite(normal) and after[KNEE, axis] == pytest.approx(before[KNEE, axis], abs=0.05)
-    assert mrml.moved_landmarks(desk.pose) == ("left_knee",)
+    assert mrml.placed_landmarks(desk.pose) == ("left_knee",)
     assert_lengths_true(desk.pose)
 
 
@@ -38,7 +38,7 @@ def test_drag_in_3d_moves_a_landmark_and_all_that_is_derived_from_it(desk):
     Mouse(view).drag(start, start + [25, -20])
     after = mrml.points_of(desk.pose)
     np.testing.assert_allclose(in_threed(view, after[ELBOW]), start + [25, -20], atol=3)
-    assert mrml.moved_landmarks(desk.pose) == ("right_elbow",)
+    assert mrml.placed_landmarks(desk.pose) == ("right_elbow",)
     assert_lengths_true(desk.pose)
     skeleton = desk.pose.GetNodeReference("FetalPose.SkeletonModel").GetPolyData()
     finder = vtk.vtkPointLocator()

@@ -9,6 +9,8 @@ from aiohttp.test_utils import TestClient, TestServer
 from FetalPoseWeb import guard as guards
 from FetalPoseWeb.guard import Guard, new_secret
 
+WAIT_S = 60  # of every test, on a busy computer
+
 
 def served(check, **options):
     """Run a test of a server that has the guard before a page, a websocket and a file."""
@@ -31,7 +33,7 @@ def served(check, **options):
         async with TestClient(TestServer(app)) as client:
             await check(client, guard)
 
-    asyncio.run(run())
+    asyncio.run(asyncio.wait_for(run(), WAIT_S))
 
 
 def own(client) -> dict:
@@ -124,10 +126,10 @@ def test_second_page_is_refused_until_the_first_is_gone(monkeypatch):
         assert refused.status == 409 and "another tab" in await refused.text()
         await first.send_str("still there")
         assert (await first.receive()).data == "still there"
+        monkeypatch.setattr(guards, "LEAVE_S", WAIT_S)
         await first.close()
         second = await client.ws_connect("/ws", headers=own(client))
         assert told == ["open", "close", "open"]
-        monkeypatch.setattr(guards, "LEAVE_S", 5)
         await guard.take()  # a third page goes on, the second one ends
         assert (await second.receive()).type in (WSMsgType.CLOSE, WSMsgType.CLOSED, WSMsgType.ERROR)
         assert await guard.free() and told[-1] == "close"
@@ -142,7 +144,7 @@ def test_secrets_are_long_and_differ():
 
 
 def test_of_two_pages_that_wait_for_the_same_place_one_is_refused(monkeypatch):
-    monkeypatch.setattr(guards, "LEAVE_S", 1)
+    monkeypatch.setattr(guards, "LEAVE_S", WAIT_S / 3)
 
     async def check(client, guard):
         await client.get("/?secret=right")

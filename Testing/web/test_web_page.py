@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from web_page import CHROMIUM, Page, Server, chromium
+from web_page import CHROMIUM, Pages, Server, chromium
 
 from FetalPoseLib import scene as mrml
 from FetalPoseLib.body.measurements import segment_lengths
@@ -29,20 +29,14 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def open_page(browser):
-    """Opens pages; those that a test leaves open are closed, so that the next test finds the session free."""
-    pages = []
-
-    def open_one(server):
-        pages.append(Page(browser, server))
-        return pages[-1]
-
-    yield open_one
-    for page in pages:
-        page.close()
+    pages = Pages(browser)
+    yield pages
+    pages.close()
 
 
 @pytest.fixture
 def page(open_page, server):
+    server.ask("afresh")
     return open_page(server)
 
 
@@ -88,7 +82,7 @@ def test_whole_loop_refine_download_and_read_back(page, tmp_path, scene):
     assert path.name == "SimulatedFetus pose.mrk.json"
     pose = mrml.load_pose(scene, path)
     np.testing.assert_allclose(mrml.points_of(pose), page.server.ask("points"), atol=1e-4)
-    assert mrml.moved_landmarks(pose) == ("right_wrist",)
+    assert mrml.placed_landmarks(pose) == ("right_wrist",)
     table = page.download("export-table", tmp_path).read_text()
     assert len(table.splitlines()) == 16
     assert page.download("export-picture", tmp_path).read_bytes().startswith(b"\x89PNG")
@@ -97,6 +91,22 @@ def test_whole_loop_refine_download_and_read_back(page, tmp_path, scene):
     page.choose("import", path)
     page.wait_status("Read SimulatedFetus pose.mrk.json")
     np.testing.assert_allclose(page.server.ask("points"), points, atol=1e-3)
+
+
+def test_pose_of_a_volume_that_may_hold_no_fetus_is_shown_only_if_the_person_says_so(open_page, tmp_path):
+    server = Server(tmp_path / "state", plan={"confidence": [0.01] * 16})
+    page = open_page(server)
+    page.open_sample()
+    for answer, status in (("no", "Cancelled"), ("yes", "Done")):
+        page.click("estimate")
+        page.page.wait_for_selector("[data-part=question]:has-text('may hold no fetus')")
+        assert set(page.lengths().values()) == {""}
+        page.click(answer)
+        page.wait_status(status)
+        page.page.wait_for_selector("[data-part=question]", state="hidden")
+    assert_lengths_shown(page)
+    page.close()
+    server.close()
 
 
 def test_keys_select_landmarks_mark_them_and_take_it_back(page):
@@ -146,7 +156,8 @@ def test_page_that_is_loaded_again_shows_the_pose_and_its_corrections(page):
 
 def test_corrections_that_are_not_exported_are_asked_about(page, tmp_path):
     page.estimate_sample()
-    assert page.asked == []
+    page.estimate_sample()
+    assert page.asked == []  # a pose without corrections is not asked about
     page.show("left_knee")
     page.drag("Red", "left_knee", (40, -25))
     page.wait("() => !document.querySelector('[data-do=undo]').disabled")

@@ -2,12 +2,14 @@
 
 import json
 import os
+import queue
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,8 @@ import numpy as np
 SERVER = Path(__file__).with_name("web_server.py")
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 REACH_PX = 5  # from the mouse to the landmark that it drags
-WAIT_MS = 60_000  # on a busy computer; nothing here measures time
+WAIT_S = 60  # of every wait, on a busy computer; nothing here measures time
+START_S = 120  # of a server: it imports much, and makes four views
 
 
 class Server:
@@ -28,23 +31,49 @@ class Server:
             [sys.executable, str(SERVER), json.dumps(request)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True,
         )  # fmt: skip
-        self.address = self.process.stdout.readline().strip()
-        assert self.address.startswith("http"), Path(self.log.name).read_text()
+        self._lines: queue.Queue[str] = queue.Queue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        try:
+            self.address = self._line(START_S, "the server's address").strip()
+        except BaseException:
+            self.close(kill=True)
+            raise
+
+    def _read(self) -> None:
+        for line in self.process.stdout:
+            self._lines.put(line)
+        self._lines.put("")  # the process has ended
+
+    def _line(self, limit_s: float, what: str) -> str:
+        """The next line that the process says; AssertionError if none comes."""
+        try:
+            line = self._lines.get(timeout=limit_s)
+        except queue.Empty:
+            raise AssertionError(f"waited {limit_s} s for {what} in vain; the server's log: {self.errors()}") from None
+        assert line, f"the server ended before {what} came; its log: {self.errors()}"
+        return line
 
     def ask(self, name, *arguments):
         self.process.stdin.write(json.dumps([name, arguments]) + "\n")
         self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
+        answer = json.loads(self._line(WAIT_S, f"the answer to '{name}'"))
+        assert "error" not in answer, f"the question '{name}' failed in the server: {answer['error']}"
+        return answer["answer"]
 
     def errors(self) -> str:
         return Path(self.log.name).read_text()
 
     def close(self, kill: bool = False) -> int:
         self.process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
-        self.process.stdin.close()
-        code = self.process.wait(60)
-        self.process.stdout.close()
-        self.log.close()
+        try:
+            code = self.process.wait(WAIT_S)
+        finally:
+            self.process.kill()  # does nothing to one that has ended
+            self.process.stdin.close()
+            self._reader.join(WAIT_S)
+            self.process.stdout.close()
+            self.log.close()
         return code
 
 
@@ -65,7 +94,7 @@ class Page:
         self.server, self.is_open = server, True
         self.context = browser.new_context(viewport={"width": size[0], "height": size[1]}, accept_downloads=True)
         self.page = self.context.new_page()
-        self.page.set_default_timeout(WAIT_MS)
+        self.page.set_default_timeout(1000 * WAIT_S)
         self.failures = []
         self.page.on("pageerror", lambda error: self.failures.append(str(error)))
         self.asked = []
@@ -81,6 +110,14 @@ class Page:
     def click(self, name):
         self.page.click(f"[data-do={name}]:enabled")
 
+    def describe(self) -> str:
+        """What a person sees, and what the server's log says: for the message of a test that failed."""
+        try:
+            text = self.page.inner_text("body", timeout=5000) if self.is_open else "is closed"
+        except Exception as error:
+            text = f"does not answer: {error}"
+        return f"The page: {text}\nIts errors: {self.failures}\nThe server's log: {self.server.errors()}"
+
     @property
     def status(self) -> str:
         return self.page.inner_text("[data-part=status]")
@@ -91,9 +128,12 @@ class Page:
     def wait(self, script, argument=None):
         self.page.wait_for_function(script, arg=argument)
 
-    def estimate_sample(self):
+    def open_sample(self):
         self.click("sample")
         self.wait_status("Read Simulated")
+
+    def estimate_sample(self):
+        self.open_sample()
         self.click("estimate")
         self.wait_status("Done")
 
@@ -128,9 +168,9 @@ class Page:
 
     def until(self, condition):
         """Wait for something on the server."""
-        end = time.monotonic() + WAIT_MS / 1000
+        end = time.monotonic() + WAIT_S
         while not condition():
-            assert time.monotonic() < end, f"waited in vain; the status is {self.status}"
+            assert time.monotonic() < end, f"waited {WAIT_S} s in vain; the status is '{self.status}'"
             self.settle()
 
     def settle(self):
@@ -155,3 +195,22 @@ class Page:
             self.is_open = False
             self.context.close()
             assert self.failures == []
+
+
+class Pages:
+    """Opens pages. Those that a test leaves open are closed, so that the next test finds the session free."""
+
+    def __init__(self, browser):
+        self.browser, self.pages, self._opened = browser, [], ExitStack()
+
+    def __call__(self, server) -> Page:
+        page = Page(self.browser, server)
+        self.pages.append(page)
+        self._opened.callback(page.close)
+        return page
+
+    def describe(self) -> str:
+        return "\n".join(page.describe() for page in self.pages)
+
+    def close(self) -> None:
+        self._opened.close()

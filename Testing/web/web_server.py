@@ -2,12 +2,14 @@
 
     python Testing/web/web_server.py '{"folder": "/tmp/x", "plan": {...}}'
 
-The first line on stdout is the page's address. Each further line of stdin is JSON, [name, arguments]; so is its answer.
+The first line on stdout is the page's address. Each further line of stdin is JSON, [name, arguments]; so is its answer,
+{"answer": ...}, or {"error": text} where the question failed. The server ends when stdin does.
 """
 
 import asyncio
 import json
 import sys
+import traceback
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -26,6 +28,16 @@ class Questions:
     def __init__(self, application: Application):
         self.application, self.desk = application, application.desk
 
+    def afresh(self) -> None:
+        """Forget volume and pose, as if nothing had been done before."""
+        front = self.application.front
+        front.session.cancel()
+        front.folder.discard()
+        front._take(None)
+        self.desk.clear()
+        front.state.volume = front.state.geometry = ""
+        front.say("")
+
     def where(self, view: str, landmark: str) -> list[float]:
         """Pixels from the left and from the top of a view."""
         point = mrml.points_of(self.desk.pose)[web_desk.SKELETON.index(landmark)]
@@ -37,7 +49,7 @@ class Questions:
         return mrml.points_of(self.desk.pose).tolist()
 
     def moved(self) -> list[str]:
-        return list(mrml.moved_landmarks(self.desk.pose))
+        return list(mrml.placed_landmarks(self.desk.pose))
 
     def volume(self) -> str:
         return self.desk.volume_name
@@ -55,7 +67,12 @@ async def answer(questions: Questions) -> None:
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     async for line in reader:
         name, arguments = json.loads(line)
-        print(json.dumps(getattr(questions, name)(*arguments)), flush=True)
+        try:
+            said = json.dumps({"answer": getattr(questions, name)(*arguments)})
+        except Exception:  # or who asked would wait for an answer that never comes
+            said = json.dumps({"error": traceback.format_exc()})
+        print(said, flush=True)
+    await questions.application.server.stop()
 
 
 def main(request: dict) -> None:
