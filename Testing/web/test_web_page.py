@@ -51,6 +51,13 @@ def assert_lengths_shown(page):
     )
 
 
+def test_question_that_fails_in_the_server_is_an_error_here_and_the_next_one_is_answered(server):
+    server.ask("afresh")
+    with pytest.raises(AssertionError, match="'points' failed in the server"):
+        server.ask("points")  # there is no pose
+    assert server.ask("volume") == ""
+
+
 @pytest.mark.parametrize("view", ["Red", "ThreeD"])
 def test_drag_moves_one_landmark_and_all_15_lengths_are_its_points(page, view):
     page.estimate_sample()
