@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from aiohttp import ClientConnectionResetError
 from trame.app import get_server
 
 from FetalPoseLib.errors import FetalPoseError
@@ -84,6 +85,7 @@ class Application:
         self.folder.close(forget=self.options.forget)
 
     def _on_ready(self, ready: Callable[[], object]) -> None:
+        asyncio.get_running_loop().set_exception_handler(log_unless_page_closed)
         self._spawn(self.front.run())
         self.desk.session.warm_up()
         self.desk.session.ask_for_devices()
@@ -124,3 +126,9 @@ class Application:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             logging.error("FetalPose", exc_info=task.exception())
+
+
+def log_unless_page_closed(loop: asyncio.AbstractEventLoop, context: dict) -> None:
+    """Log what failed in a task, but not that a page closed while a frame was on its way: pages do."""
+    if not isinstance(context.get("exception"), ClientConnectionResetError):
+        loop.default_exception_handler(context)

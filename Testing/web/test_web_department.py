@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gc
 import shutil
 import socket
 import ssl
@@ -127,3 +128,18 @@ def test_server_that_nobody_uses_ends_and_leaves_nothing(tmp_path):
     assert server.process.wait(WAIT_S) == 0
     server.close()
     assert list(folder.iterdir()) == []
+
+
+def test_page_that_closes_while_a_frame_is_sent_is_no_error_in_the_log(caplog):
+    from FetalPoseWeb.application import log_unless_page_closed
+
+    async def check():
+        asyncio.get_running_loop().set_exception_handler(log_unless_page_closed)
+        for error in (aiohttp.ClientConnectionResetError("a page closed"), ValueError("a fault of ours")):
+            task = asyncio.get_running_loop().create_future()
+            task.set_exception(error)
+            del task, error  # nobody asks how it ended
+            gc.collect()
+
+    asyncio.run(check())
+    assert "a fault of ours" in caplog.text and "a page closed" not in caplog.text
