@@ -38,6 +38,9 @@ from FetalPoseLib.refinement.options import (
 )
 from FetalPoseLib.refinement.pose_reader import PoseReader
 from FetalPoseLib.resources import resource_path
+from FetalPoseLib.tracking.follower import Follower, Seen
+from FetalPoseLib.tracking.observation import Frames
+from FetalPoseLib.tracking.options import FollowOptions
 from FetalPoseLib.volume.grid import Volume
 
 
@@ -226,6 +229,27 @@ class Estimator:
             points, confidence, unrefined, provenance, warnings, radius_mm=radius, length_interval_mm=intervals,
             holds_fetus=holds_fetus(confidence, two_passes=two_passes),
         )  # fmt: skip
+
+    def follow(
+        self, frames: Frames, options: FollowOptions | None = None, *, start: dict[int, np.ndarray] | None = None
+    ) -> Iterator[Seen]:
+        """Yield what is seen in each volume of a sequence, for `tracking.joining.join`. Close it to cancel.
+
+        Parameters
+        ----------
+        start : as of `tracking.follower.Follower.run`
+
+        Raises
+        ------
+        FetalPoseError
+            The model sees the whole volume at once and cannot follow.
+        """
+        return Follower(self.detector, PoseReader(self.library), options).run(frames, start)
+
+    @property
+    def track_provenance(self) -> dict[str, str]:
+        """What a track tells of its origin."""
+        return self._provenance(0, refined=False) | {"Refinement": "followed over time"}
 
     def _detect(self, volume: Volume, frame: FetalFrame | None, steps: int) -> Generator[Progress, None, View]:
         look = self.detector.look(volume, frame)

@@ -1,11 +1,19 @@
 """Find the 16 landmarks of a fetus in a 3D ultrasound volume, refine them on line, and measure the 15 segments.
 
+Where VOLUME holds several volumes over time, an output that ends in .seq.mrb or .csv follows the fetus through them.
+
 VOLUME is a NRRD, NIfTI, MetaImage or GE Kretz (.vol) file, or a folder with one DICOM series. The pose is written as
 Slicer markups with the lengths and their origin inside: drag it onto 3D Slicer's window. The lengths are also printed.
 
   fetalpose estimate volume.nrrd --output pose.mrk.json
   fetalpose estimate volume.nrrd --output pose.mrk.json --table lengths.csv --picture pose.png
   fetalpose estimate dicom_folder --output pose.mrk.json --iterations 0 --device cpu
+
+  fetalpose estimate sequence.seq.nrrd --output poses.seq.mrb --table movement.csv --movie movie.gif
+  fetalpose estimate folder_of_volumes --fps 4 --output poses.csv --events events.csv --picture curves.png
+
+Sequences are .seq.nrrd, .seq.mha, 4D NIfTI and NRRD, DICOM or GE Kretz files with several volumes, and folders of
+numbered volumes. Slicer opens .seq.mrb as a sequence of markups.
 
 A landmark that is not visible is left without a position. After a length stands the interval that holds the true one
 in 90 % of cases, if the model was calibrated. Research use only.
@@ -24,12 +32,14 @@ from FetalPoseLib.cli.options import (
     estimate_options,
     gestational_age,
     positive,
+    rate,
 )
-from FetalPoseLib.errors import printable
+from FetalPoseLib.errors import FetalPoseError, printable
 from FetalPoseLib.worker.client import WorkerClient
 
 Result = TypeVar("Result")
 
+SEQUENCE_OUTPUTS = (".seq.mrb", ".csv")
 _STAGES = ("open", "locate", "detect", "refine")  # a search is a part of "locate"
 
 
@@ -37,10 +47,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "volume", metavar="VOLUME", type=Path, help="NRRD, NIfTI, MetaImage or GE Kretz file, or DICOM folder"
     )
-    parser.add_argument("--output", metavar="POSE.mrk.json", type=Path, required=True, help="where the pose goes")
-    parser.add_argument("--table", metavar="LENGTHS.csv", type=Path, help="write the 15 lengths as a table, too")
-    parser.add_argument("--picture", metavar="POSE.png", type=Path, help="draw the pose over its volume, too")
+    parser.add_argument(
+        "--output",
+        metavar="POSE.mrk.json",
+        type=Path,
+        required=True,
+        help="where the pose goes; POSES.seq.mrb or POSES.csv for those of a sequence",
+    )
+    parser.add_argument(
+        "--table",
+        metavar="TABLE.csv",
+        type=Path,
+        help="write the 15 lengths as a table, too; of a sequence, joint angles and speeds in each volume",
+    )
+    parser.add_argument(
+        "--picture",
+        metavar="PICTURE.png",
+        type=Path,
+        help="draw the pose over its volume, too; of a sequence, its curves over time",
+    )
     parser.add_argument("--frame", metavar="N", type=positive, help="which of the volumes over time that a file holds")
+    parser.add_argument(
+        "--fps", metavar="RATE", type=rate, help="sequence: volumes a second, where the file states none"
+    )
+    parser.add_argument(
+        "--events", metavar="EVENTS.csv", type=Path, help="sequence: list movements and periods of rest"
+    )
+    parser.add_argument("--movie", metavar="MOVIE.gif", type=Path, help="sequence: draw the poses over their volumes")
     parser.add_argument(
         "--gestational-age",
         metavar="12w3d",
@@ -57,6 +90,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    sequence = args.output.name.lower().endswith(SEQUENCE_OUTPUTS)
+    _check_arguments(args, sequence)
+    if sequence:
+        _track(args)
+    else:
+        _estimate(args)
+
+
+def _check_arguments(args: argparse.Namespace, sequence: bool) -> None:
+    """Name what belongs to the other kind of output."""
+    wrong = ("frame", "gestational_age") if sequence else ("fps", "events", "movie")
+    given = [f"--{name.replace('_', '-')}" for name in wrong if getattr(args, name) is not None]
+    given += ["--force"] if sequence and args.force else []
+    if given:
+        kind = "one volume (.mrk.json)" if sequence else "a sequence (.seq.mrb or .csv)"
+        raise FetalPoseError(f"{', '.join(given)} is for {kind}. The output {args.output} is for the other.")
+
+
+def _track(args: argparse.Namespace) -> None:
+    from FetalPoseLib import scene as mrml
+    from FetalPoseLib.session.track_file import TrackFileOptions, track_file
+
+    mrml.silence_log()
+    options = TrackFileOptions(
+        output=args.output, table=args.table, events=args.events, picture=args.picture, movie=args.movie, fps=args.fps,
+        mirrored=args.mirrored,
+    )  # fmt: skip
+    bar = _Bar()
+    try:
+        result = track_file(args.volume, options, estimate_options(args), progress=bar.count, warn=bar.warn)
+    finally:
+        bar.close()
+    track, activity = result.track, result.activity
+    print(f"found in {int(track.found.sum())} of {len(track)} volumes")
+    if activity is not None and track.times is not None:
+        for event in activity.events:
+            print(f"{event.start_s:8.2f} to {event.stop_s:.2f} s  {event.kind}")
+        print(f"at rest {sum(stop - start for start, stop in activity.rests):.1f} of {track.times[-1]:.1f} s")
+    print("median lengths:")
+    print_lengths(result.lengths)
+
+
+def _estimate(args: argparse.Namespace) -> None:
     from FetalPoseLib.session.estimate_file import FileOptions, estimate_file
 
     options = FileOptions(
@@ -97,6 +173,7 @@ class _Bar:
 
     def __init__(self) -> None:
         self._bar: tqdm | None = None
+        self._stage = ""
 
     def show(self, progress) -> None:
         total = 3 + progress.iterations
@@ -108,6 +185,15 @@ class _Bar:
         self._bar.n = min(_STAGES.index(stage) + (progress.iteration or 0), total)
         self._bar.refresh()
 
+    def count(self, stage) -> None:
+        """Show how many volumes of a sequence are done."""
+        if self._bar is None or self._stage != stage.stage:
+            self.close()
+            self._stage = stage.stage
+            self._bar = tqdm(total=stage.total, desc=stage.stage, unit="volume", file=sys.stderr, leave=False)
+        self._bar.total, self._bar.n = stage.total, stage.done
+        self._bar.refresh()
+
     def warn(self, sentence: str) -> None:
         self.close()
         print(f"fetalpose: warning: {printable(' '.join(sentence.split()))}", file=sys.stderr)
@@ -115,3 +201,4 @@ class _Bar:
     def close(self) -> None:
         if self._bar is not None:
             self._bar.close()
+            self._bar = None

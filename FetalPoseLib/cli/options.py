@@ -87,6 +87,17 @@ def millimetres(text: str) -> float:
     return value
 
 
+def rate(text: str) -> float:
+    """The type of an argument that is so many a second, more than 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"'{text}' is no rate: give a number a second, such as 4")
+    return value
+
+
 def gestational_age(text: str) -> int:
     """The type of an argument such as 12w3d: days."""
     from FetalPoseLib.body.age import parse_gestational_age

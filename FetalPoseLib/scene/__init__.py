@@ -25,6 +25,7 @@ from FetalPoseLib.scene.pose import (
     reset_landmarks,
     set_estimate,
 )
+from FetalPoseLib.scene.sequence import pose_sequence, save_sequence
 from FetalPoseLib.scene.storage import ABSENT, load_pose, save_pose
 from FetalPoseLib.scene.volumes import (
     add_volume,
@@ -51,11 +52,13 @@ __all__ = [
     "new_scene",
     "points_of",
     "pose_node",
+    "pose_sequence",
     "provenance_of",
     "radius_of",
     "read_volume",
     "reset_landmarks",
     "save_pose",
+    "save_sequence",
     "set_estimate",
     "show_lengths",
     "show_skeleton",

@@ -13,7 +13,8 @@ fields that cut limbs, three probe families. ``shifted2`` are gain and dynamic r
 two standard deviations off in size, and a build and tissues beyond physics. ``left-out2`` are without end, to validate
 on factors that a training left out. ``absent2`` and ``fresh-absent2`` hold no fetus of the first trimester. Each split
 of version 2 with a fetus has a twin, such as ``test2-standard``, of the same subjects in *standard presentation*:
-within `STANDARD_RANGE` degrees of head to one side and face to the probe.
+within `STANDARD_RANGE` degrees of head to one side and face to the probe. ``sequences`` and ``fresh-sequences`` are
+the subjects, at rest, of `sequences`.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class Split:
     """``word`` begins the seeds of its subjects, ``count`` is how many there are (None: without end).
 
     ``version`` of the simulator; ``presentation`` "any" or "standard"; ``absent``: no fetus; ``shifted``: beyond
-    training's ranges; ``beyond_physics``: share of subjects whose tissues or build are drawn at random.
+    training's ranges; ``beyond_physics``: share of subjects whose tissues or build are drawn at random; ``whole``: one
+    fetus, wholly in the field.
     """
 
     word: int
@@ -56,6 +58,7 @@ class Split:
     absent: bool = False
     shifted: bool = False
     beyond_physics: float = 0.3
+    whole: bool = False
 
 
 _VERSION_2 = {
@@ -76,6 +79,8 @@ SPLITS = {
     **{f"{name}-standard": replace(split, presentation="standard") for name, split in _VERSION_2.items()},
     "absent2": Split(16, 100, 2, absent=True, beyond_physics=0.0),
     "fresh-absent2": Split(17, None, 2, absent=True),
+    "sequences": Split(21, None, 2, beyond_physics=0.0, whole=True),
+    "fresh-sequences": Split(22, None, 2, beyond_physics=0.0, whole=True),
 }
 #: The 24 ways in which a scanner may lay the probe's axes along the volume's, without mirroring.
 AXIS_ROTATIONS = [
@@ -90,6 +95,7 @@ AXIS_ROTATIONS = [
 #: Standard presentation: the head along the volume's x axis, the face towards the probe, which is at low z; columns are
 #: the directions of the fetus's right, anterior and cranial. A mid-sagittal sweep gives this.
 STANDARD_FRAME = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+ROOM_TO_MOVE = 1.35  # edge of the field of a sequence, relative to the fetus at rest, at least
 STANDARD_RANGE = 70.0  # degrees, largest angle from `STANDARD_FRAME`; uniform up to it, about any axis
 
 
@@ -183,7 +189,13 @@ def draw_scenario(split: str, index: int) -> Scenario:
     found = _find(split, index)
     if found.version == 1:
         return Scenario()
-    return Scenario.random(_stream(found, index, 0), absent=found.absent, beyond_physics=found.beyond_physics)
+    scenario = Scenario.random(_stream(found, index, 0), absent=found.absent, beyond_physics=found.beyond_physics)
+    if found.whole:
+        view, contents = replace(scenario.view, cut="none"), replace(scenario.contents, twin=False)
+        if view.fill is not None:
+            view = replace(view, fill=max(view.fill, ROOM_TO_MOVE))
+        scenario = replace(scenario, view=view, contents=contents)
+    return scenario
 
 
 def _stream(split: Split, index: int, which: int) -> np.random.Generator:
