@@ -10,7 +10,7 @@ from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.refinement.options import EstimateOptions
 from FetalPoseLib.simulation import DEFAULT_SPACING_MM
 
-WHAT = ("pictures", "uncertainty", "methods", "accuracy", "refinement", "memory", "speed", "simulator")
+WHAT = ("pictures", "uncertainty", "methods", "accuracy", "sequences", "refinement", "memory", "speed", "simulator")
 SPLITS = ("validation", "test", "shifted", "validation2", "test2", "shifted2")
 ENDLESS_SPLITS = ("fresh", "left-out2")  # as many subjects as are asked for
 ENDLESS_SUBJECTS = 60  # if no number is asked for
@@ -56,7 +56,7 @@ def run(what: str, options: BenchmarkOptions) -> None:
         torch.set_num_threads(options.threads)
     parts = {"accuracy": _accuracy, "refinement": _refinement, "memory": _memory, "speed": _speed}
     parts |= {"simulator": _simulator, "pictures": _pictures, "methods": _methods}
-    parts |= {"uncertainty": _uncertainty}
+    parts |= {"uncertainty": _uncertainty, "sequences": _sequences}
     for part in reversed(WHAT) if what == "all" else (what,):  # the short ones first
         parts[part](options)
     print(f"wrote the results into {options.output}")
@@ -97,6 +97,21 @@ def _methods(options: BenchmarkOptions) -> None:
 
     measure_all(make, options.weights, options.output, spacing=options.spacing, fresh=options.fresh)
     print(markdown(write_methods(options.output)))
+
+
+def _sequences(options: BenchmarkOptions) -> None:
+    from FetalPoseLib.benchmark import sequences
+    from FetalPoseLib.benchmark.report import markdown
+    from FetalPoseLib.estimator import Estimator
+    from FetalPoseLib.simulation.sequences import SETS
+
+    count = SETS["sequences"] or 0
+    indices = range(min(options.first, count - 1), min(options.first + (options.subjects or count), count))
+    estimator = Estimator.from_options(options.estimate)
+    table = sequences.measure(
+        estimator, "sequences", indices, options.output, model=options.estimate.model, fresh=options.fresh
+    )
+    print(markdown(table))
 
 
 def _refinement(options: BenchmarkOptions) -> None:

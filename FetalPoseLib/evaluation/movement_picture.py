@@ -59,10 +59,11 @@ def draw_movement(
         axes[2].set_ylabel("mean speed (mm/s)")
         for number, (start, stop) in enumerate(rests):
             axes[2].axvspan(start, stop, color="#cfe8cf", label="rest" if not number else None)
-        top = axes[2].get_ylim()[1]
+        top = 1.08 * axes[2].get_ylim()[1]
+        axes[2].set_ylim(0, 1.15 * top)
         for kind, start, stop in events:
             axes[2].plot([start, stop], [top, top], color="#d62728", linewidth=4, solid_capstyle="butt")
-            axes[2].text((start + stop) / 2, top, kind, fontsize=8, ha="center", va="bottom")
+            axes[2].text((start + stop) / 2, 1.02 * top, kind, fontsize=8, ha="center", va="bottom")
     axes[-1].set_xlabel("volume" if times is None else "time (s)")
     for one in axes:
         one.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8, frameon=False)

@@ -1,4 +1,4 @@
-"""A movie of a pose over time: the skeleton over the brightest echoes, from the fetus's side and from its front.
+"""A movie of a pose over time: the skeleton over a slab of the volume, from the fetus's side and from its front.
 
 The camera does not move: its axes are the fetus's where it is first seen. Volumes without the fetus are shown without a
 skeleton.
@@ -27,8 +27,10 @@ from FetalPoseLib.volume.resampling import resample
 SUFFIXES = (".gif", ".webp", ".png", ".mp4")  # .png becomes an animated one
 PIXEL_MM = 0.7
 MARGIN_MM = 10.0
+SLAB_MM = 8.0  # about the trunk
 RATES = (1.0, 20.0)  # pictures a second, the least and the most
 STILL_RATE = 4.0  # pictures a second where no times are known
+_TRUNK = (2, 6, 7)  # neck, spine and sacrum
 _INK, _FAINT = "#e8e8e8", "#9a9a9a"
 
 
@@ -55,10 +57,12 @@ class Camera:
         affine[:3, :3], affine[:3, 3] = self.rotation * PIXEL_MM, self.rotation @ self.lower
         self.grid = Grid(tuple(np.ceil(size / PIXEL_MM).astype(int) + 1), affine)
 
-    def pictures(self, volume: Volume | ProbeVolume) -> tuple[np.ndarray, np.ndarray]:
-        """The brightest echoes along the fetus's right (up, front) and along its front (up, right)."""
+    def pictures(self, volume: Volume | ProbeVolume, middle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean echoes of slabs about a place (3,) in pixels: along the right (up, front), front (up, right)."""
         image = resample(picture_of(volume), self.grid).numpy()
-        return image.max(axis=2), image.max(axis=1)
+        half = SLAB_MM / 2 / PIXEL_MM
+        slabs = [slice(max(int(at - half), 0), max(int(at + half), 0) + 1) for at in middle]
+        return image[:, :, slabs[0]].mean(axis=2), image[:, slabs[1]].mean(axis=1)
 
     def place(self, pose: np.ndarray) -> np.ndarray:
         """Points (16, 3) mm in the pictures' pixels: right, front, up."""
@@ -108,8 +112,15 @@ def draw_moment(figure: Figure, camera: Camera, volume: Volume | ProbeVolume, po
     """Draw one volume of a movie into an empty figure."""
     skeleton, found = load_skeleton(), np.isfinite(pose).any()
     place = camera.place(pose)
+    trunk = place[list(_TRUNK)]
+    trunk = trunk if np.isfinite(trunk).any() else np.array([camera.grid.shape]) / 2
     for number, (picture, across, name) in enumerate(
-        zip(camera.pictures(volume), (1, 0), ("from its right", "from its front"), strict=True)
+        zip(
+            camera.pictures(volume, np.nanmean(trunk, axis=0)),
+            (1, 0),
+            ("from its right", "from its front"),
+            strict=True,
+        )
     ):
         axes = figure.add_axes((0.01 + 0.5 * number, 0.02, 0.48, 0.84))
         top = max(float(np.quantile(picture, 0.998)), 1e-6)

@@ -24,7 +24,7 @@ class ActivityOptions:
     """From when on something moves."""
 
     moving_mm_s: float = 9.0  #: speed of a part from which it moves
-    resting_mm_s: float = 4.0  #: quantity of movement below which the fetus rests
+    resting_mm_s: float = 4.0  #: quantity of movement below which the fetus rests, if no part moves
     shortest_rest_s: float = 1.0  #: a period of rest lasts at least
     join_s: float = 0.4  #: movements with a shorter pause between them are one
     startle_s: float = 1.2  #: a movement of three limbs or more that is over sooner is a startle
@@ -75,7 +75,8 @@ def activity_of(track: Track, options: ActivityOptions | None = None) -> Activit
     if track.velocity is None or track.times is None:
         return None
     speed, quantity = part_speeds(track.velocity), _mean(np.linalg.norm(track.velocity, axis=2), axis=1)
-    resting = quantity < options.resting_mm_s
+    moving = np.nan_to_num(speed) >= options.moving_mm_s
+    resting = (quantity < options.resting_mm_s) & ~moving.any(axis=1)
     rests = tuple(
         (start, stop) for start, stop, _ in _periods(resting, track.times, 0.0)
         if stop - start >= options.shortest_rest_s
@@ -83,7 +84,6 @@ def activity_of(track: Track, options: ActivityOptions | None = None) -> Activit
     kept = np.zeros(len(track), dtype=bool)
     for start, stop in rests:
         kept |= resting & (track.times >= start) & (track.times <= stop)
-    moving = np.nan_to_num(speed) >= options.moving_mm_s
     events = tuple(
         _event(speed[frames], moving[frames], start, stop, options)
         for start, stop, frames in _periods(moving.any(axis=1), track.times, options.join_s)

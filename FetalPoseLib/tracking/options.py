@@ -9,7 +9,9 @@ from dataclasses import dataclass
 class FollowOptions:
     """How a fetus is looked for in the next volume."""
 
-    views: int = 8  #: ways to look in turn, as *consensus* has them, so that readings err differently; 1: always one
+    views: int = (
+        2  #: ways to look in turn, so that readings err differently; 2: straight and mirrored; 1: straight only
+    )
     mirror: bool = False  #: look at the mirror image of each volume, too; takes half as long again
     sure: float = 0.57  #: mean confidence below which pass 2 looks once more, in the frame of its own landmarks
     lost: float = 0.42  #: mean confidence below which the fetus is lost where it was before, and pass 1 looks for it
@@ -23,12 +25,12 @@ class FollowOptions:
 class SmoothOptions:
     """How each landmark is joined over time."""
 
-    measured_mm: float = 0.5  #: standard deviation, per axis, of a landmark read with full confidence
+    measured_mm: float = 0.6  #: standard deviation, per axis, of a landmark read with full confidence
     unsure_power: float = 1.0  #: the deviation is that over the confidence to this power
     least_confidence: float = 0.08  #: below which a landmark was not measured in a volume
-    jerk: float = 60.0  #: mm / s^1.5, density of the accelerations of a landmark at rest
+    jerk: float = 8.0  #: mm / s^1.5, density of the accelerations of a landmark at rest
     movement_freedom: float = 1.0  #: degrees of freedom of the accelerations: the fewer, the more sudden they may be
-    measured_freedom: float = 3.0  #: degrees of freedom of the readings: the fewer, the less an outlier counts
+    measured_freedom: float = 2.0  #: degrees of freedom of the readings: the fewer, the less an outlier counts
     rounds: int = 6  #: of reweighting
     still_rate: float = 4.0  #: volumes a second that are assumed where no times are known
     bridge_mm: float = 2.5  #: standard deviation up to which a landmark counts as known where it was not measured
@@ -42,4 +44,5 @@ class JoinOptions:
     smooth: SmoothOptions | None = SmoothOptions()  #: None: each volume stands alone
     bones: float | None = None  #: mm by which a segment may differ from its length over the sequence; None: freely
     jump_mm: float = 6.0  #: distance from which a limb that changed sides is as far away as any other
-    exchange: float = 6.0  #: what it costs to take a limb with full confidence for that of the other side
+    jump: float = 3.0  #: cost of a landmark that jumps so far from one volume to the next
+    exchange: float = 0.125  #: cost per volume of a landmark with full confidence taken for that of the other side

@@ -32,7 +32,7 @@ def sides_over_time(
     for t, (pose, sure) in enumerate(zip(points, confidence, strict=True)):
         moved = readings != np.arange(len(skeleton))
         visible = np.isfinite(pose).all(axis=1)
-        own = options.exchange * (moved * np.where(visible, sure, 0.0)).sum(axis=1) / 4
+        own = options.exchange * (moved * np.where(visible, sure, 0.0)).sum(axis=1)
         here = pose[readings]
         if last is None:
             choices[t], cost, last = np.arange(len(readings)), own, here
@@ -40,7 +40,7 @@ def sides_over_time(
         with np.errstate(invalid="ignore"):
             apart = ((here[:, None] - last[None]) ** 2).sum(axis=3)  # (S now, S before, 16)
         limit = options.jump_mm**2
-        jump = np.where(np.isfinite(apart), np.minimum(apart, limit) / limit, 0.0).sum(axis=2)
+        jump = np.where(np.isfinite(apart), np.minimum(apart, limit) / limit, 0.0).sum(axis=2) * options.jump
         total = cost[None] + jump
         choices[t] = total.argmin(axis=1)
         cost = total.min(axis=1) + own

@@ -17,6 +17,7 @@ import numpy as np
 from FetalPoseLib.tracking.options import SmoothOptions
 
 START_SPEED = 20.0  # mm/s, standard deviation before anything is known
+AT_FIRST = 100.0  # scale of the accelerations before they are estimated: movement is followed until it is refuted
 FAR = 1e4  # mm, the same of a place
 AXES = 3
 
@@ -64,8 +65,9 @@ def smooth(points: np.ndarray, confidence: np.ndarray, times: np.ndarray, option
     read = np.isfinite(points).all(axis=2) & (confidence >= options.least_confidence)
     variance = measured_deviation(confidence, options) ** 2
     density = options.jerk**2
-    reading_scale = np.ones(read.shape)
-    change_scale = np.ones((max(len(times) - 1, 0), points.shape[1]))
+    alone = _apart_from_neighbours(np.where(read[:, :, None], points, np.nan))
+    reading_scale = (options.measured_freedom + alone**2 / variance) / (options.measured_freedom + AXES)
+    change_scale = np.full((max(len(times) - 1, 0), points.shape[1]), AT_FIRST)
     result = _pass(points, read, variance * reading_scale, steps, density * change_scale)
     for _ in range(options.rounds - 1):
         state, covariance, lagged = result
@@ -78,6 +80,15 @@ def smooth(points: np.ndarray, confidence: np.ndarray, times: np.ndarray, option
     state, covariance, _ = result
     weight = np.where(read, 1 / reading_scale, np.nan)
     return Smoothed(state[:, :, 0], state[:, :, 1], np.sqrt(covariance[:, :, 0, 0]), weight)
+
+
+def _apart_from_neighbours(points: np.ndarray) -> np.ndarray:
+    """Distance (T, N) in mm of each reading from the nearer of those before and after it; 0 where there is neither."""
+    steps = np.linalg.norm(np.diff(points, axis=0), axis=2)
+    far = np.full((1, points.shape[1]), np.inf)
+    steps = np.where(np.isfinite(steps), steps, np.inf)
+    nearer = np.minimum(np.concatenate([far, steps]), np.concatenate([steps, far]))
+    return np.where(np.isfinite(nearer), nearer, 0.0)
 
 
 def _pass(points, read, variance, steps, density):

@@ -1,0 +1,178 @@
+"""Volumes over time: following and joining against frame by frame, on the ten simulated sequences.
+
+Frame by frame is what `fetalpose estimate` does with each volume alone. Errors are means over the landmarks in the
+sector, in the volumes in which both found the fetus. Jitter is that of landmarks at rest, which truly move slower than
+`REST_MM_S`: the standard deviation, along an axis, of the error's change from volume to volume, over the square root of
+two. A change of side is a limb that is nearer to its partner's true place in one volume and not in the next.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from FetalPoseLib.benchmark.records import Records
+from FetalPoseLib.benchmark.report import Folder, markdown, model_origin, origin
+from FetalPoseLib.benchmark.sequence_cases import SequenceCase, open_sequence_case
+from FetalPoseLib.body.joint_angles import flexion_deg
+from FetalPoseLib.body.skeleton import load_skeleton
+from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.estimator import Estimator
+from FetalPoseLib.evaluation.metrics import wrong_side_limbs
+from FetalPoseLib.simulation.sequences import SPACING_MM
+from FetalPoseLib.tracking.activity import activity_of
+from FetalPoseLib.tracking.joining import Track, join
+from FetalPoseLib.tracking.observation import Observation
+from FetalPoseLib.tracking.options import JoinOptions
+
+REST_MM_S = 6.0
+#: What is compared: frame by frame, each volume as it was followed, smoothed, and with bones of constant length.
+METHODS = ("alone", "followed", "smoothed", "bones")
+BONES_MM = 0.5  # looseness of bones of constant length
+
+
+def measure(
+    estimator: Estimator, which: str, indices: range, output: Path, *, model: str, fresh: bool = False
+) -> list[dict]:
+    """Measure sequences of a set, and write sequences.csv, sequences.md and sequences.jsonl; the table.
+
+    What was measured before is kept, so that a run that was stopped goes on.
+    """
+    header = origin("sequences") | model_origin(estimator, model)
+    header |= {"split": which, "spacing_mm": SPACING_MM, "iterations": 6}
+    records = Records(Path(output) / f"{which}.jsonl", header, fresh=fresh)
+    for index in tqdm(indices, desc=which, file=sys.stderr, leave=False):
+        if f"{which}-{index:03d}" not in records:
+            records.append(_measured(estimator, open_sequence_case(which, index)))
+    return write_tables(Path(output), records)
+
+
+def write_tables(output: Path, records: Records) -> list[dict]:
+    """The tables of records: a row per sequence, and one of the means of all."""
+    rows = [_row(row) for row in sorted(records.rows, key=lambda row: row["name"])]
+    numbers = [key for key, value in rows[0].items() if not isinstance(value, str)]
+    means = {key: _mean([row[key] for row in rows]) for key in numbers}
+    table = [*rows, {**{key: "" for key in rows[0]}, **means, "sequence": f"mean of {len(rows)}"}]
+    out = Folder(output, [records.header])
+    out.csv("sequences.csv", table)
+    about = " ".join(" ".join((__doc__ or "").split("\n\n")[1].split()).replace("`", "").split())
+    seen = [
+        {"sequence": row["name"], "true": ", ".join(row["true"]) or "rest", "found": ", ".join(row["found"]) or "rest"}
+        for row in sorted(records.rows, key=lambda row: row["name"])
+    ]
+    out.markdown("sequences.md", "Volumes over time", about, markdown(table), "## Movements", markdown(seen))
+    return table
+
+
+def _measured(estimator: Estimator, case: SequenceCase) -> dict:
+    alone, alone_s = _alone(estimator, case)
+    observations, followed_s = _followed(estimator, case)
+    bare = JoinOptions(sides=False, smooth=None)
+    tracks = {
+        "alone": join(alone, case.times, bare), "followed": join(observations, case.times, bare),
+        "smoothed": join(observations, case.times),
+        "bones": join(observations, case.times, replace(JoinOptions(), bones=BONES_MM)),
+    }  # fmt: skip
+    both = tracks["alone"].found & tracks["followed"].found
+    activity = activity_of(tracks["smoothed"])
+    there = np.isfinite(case.landmarks).any(axis=(1, 2))
+    return {
+        "name": case.name, "kinds": list(case.kinds), "rate": round(float(1 / np.diff(case.times).mean()), 2),
+        "volumes": len(case.times), "with_fetus": int(there.sum()),
+        "found": [] if activity is None else [event.kind for event in activity.events],
+        "true": [episode.kind for episode in case.episodes],
+        "found_alone": int((tracks["alone"].found & there).sum()),
+        "found_followed": int((tracks["followed"].found & there).sum()),
+        "false_volumes": int((tracks["followed"].found & ~there).sum()),
+        "seconds_alone": round(alone_s, 3), "seconds_followed": round(followed_s, 3),
+        **{name: _measures(track, case, both) for name, track in tracks.items()},
+    }  # fmt: skip
+
+
+class _Frames:
+    """The volumes of a case, as `tracking` takes them."""
+
+    def __init__(self, case: SequenceCase):
+        self.case, self.times = case, case.times
+
+    def __len__(self) -> int:
+        return len(self.case.times)
+
+    def volume(self, frame: int):
+        return self.case.volume(frame)
+
+
+def _alone(estimator: Estimator, case: SequenceCase) -> tuple[list[Observation], float]:
+    """Each volume by itself, and the median of its seconds."""
+    found, seconds = [], []
+    for frame in range(len(case.times)):
+        start = time.perf_counter()
+        try:
+            estimate = estimator.estimate(case.volume(frame))
+            found.append(Observation(estimate.points, estimate.confidence, estimate.holds_fetus))
+        except FetalPoseError as error:
+            found.append(Observation.nothing(len(load_skeleton()), str(error)))
+        seconds.append(time.perf_counter() - start)
+    return found, float(np.median(seconds))
+
+
+def _followed(estimator: Estimator, case: SequenceCase) -> tuple[list[Observation], float]:
+    """The sequence as it is followed, and the median of the seconds per volume, without the search at the beginning."""
+    found: dict[int, Observation] = {}
+    seconds, start = [], time.perf_counter()
+    for seen in estimator.follow(_Frames(case)):
+        seconds.append(time.perf_counter() - start)
+        found[seen.frame] = seen.observation
+        start = time.perf_counter()
+    return [found[frame] for frame in range(len(case.times))], float(np.median(seconds[1:]))
+
+
+def _measures(track: Track, case: SequenceCase, both: np.ndarray) -> dict:
+    """Error, jitter, side changes and angle error of a track."""
+    offset = track.points - case.landmarks
+    errors = np.linalg.norm(offset, axis=2)
+    speed = np.linalg.norm(np.gradient(case.landmarks, case.times, axis=0), axis=2)
+    resting = (speed[1:] < REST_MM_S) & (speed[:-1] < REST_MM_S)
+    changes = np.diff(offset, axis=0)[resting] / np.sqrt(2)
+    changes = changes[np.isfinite(changes).all(axis=1)]
+    angles = np.abs(flexion_deg(track.points) - flexion_deg(case.landmarks))
+    return {
+        "error_mm": _number(np.nanmean(errors[both])) if both.any() else None,
+        "median_mm": _number(np.nanmedian(errors[both])) if both.any() else None,
+        "jitter_mm": _number(np.sqrt((changes**2).mean())) if len(changes) else None,
+        "side_changes": side_changes(track.points, case.landmarks),
+        "angle_deg": _number(np.nanmedian(angles)) if np.isfinite(angles).any() else None,
+    }
+
+
+def side_changes(points: np.ndarray, truth: np.ndarray) -> int:
+    """How often a limb changes sides from one volume with the fetus to the next: poses (T, 16, 3)."""
+    there = np.isfinite(points).any(axis=(1, 2)) & np.isfinite(truth).any(axis=(1, 2))
+    wrong = np.array([wrong_side_limbs(p[None], q[None])[0] for p, q in zip(points[there], truth[there], strict=True)])
+    return int(np.abs(np.diff(wrong)).sum()) if len(wrong) > 1 else 0
+
+
+def _row(record: dict) -> dict:
+    row = {
+        "sequence": record["name"], "movement": ", ".join(record["kinds"]), "volumes_per_s": record["rate"],
+        "with_fetus": record["with_fetus"], "found_alone": record["found_alone"],
+        "found_followed": record["found_followed"], "false": record["false_volumes"],
+    }  # fmt: skip
+    for measure_name in ("error_mm", "median_mm", "jitter_mm", "side_changes", "angle_deg"):
+        row |= {f"{measure_name} {method}": record[method][measure_name] for method in METHODS}
+    row["s alone"], row["s followed"] = record["seconds_alone"], record["seconds_followed"]
+    return row
+
+
+def _mean(values: list) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _number(value) -> float:
+    return round(float(value), 4)
