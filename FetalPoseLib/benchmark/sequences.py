@@ -31,9 +31,8 @@ from FetalPoseLib.tracking.observation import Observation
 from FetalPoseLib.tracking.options import JoinOptions
 
 REST_MM_S = 6.0
-#: What is compared: frame by frame, each volume as it was followed, smoothed, and with bones of constant length.
-METHODS = ("alone", "followed", "smoothed", "bones")
-BONES_MM = 0.5  # looseness of bones of constant length
+#: What is compared: frame by frame; each volume as it was followed; with bones of constant length; smoothed; and both.
+METHODS = ("alone", "followed", "bones", "smoothed", "joined")
 
 
 def measure(
@@ -72,14 +71,15 @@ def write_tables(output: Path, records: Records) -> list[dict]:
 def _measured(estimator: Estimator, case: SequenceCase) -> dict:
     alone, alone_s = _alone(estimator, case)
     observations, followed_s = _followed(estimator, case)
-    bare = JoinOptions(sides=False, smooth=None)
+    usual, bare = JoinOptions(), JoinOptions(sides=False, smooth=None, bones=None)
     tracks = {
         "alone": join(alone, case.times, bare), "followed": join(observations, case.times, bare),
-        "smoothed": join(observations, case.times),
-        "bones": join(observations, case.times, replace(JoinOptions(), bones=BONES_MM)),
+        "bones": join(observations, case.times, replace(usual, smooth=None)),
+        "smoothed": join(observations, case.times, replace(usual, bones=None)),
+        "joined": join(observations, case.times, usual),
     }  # fmt: skip
     both = tracks["alone"].found & tracks["followed"].found
-    activity = activity_of(tracks["smoothed"])
+    activity = activity_of(tracks["joined"])
     there = np.isfinite(case.landmarks).any(axis=(1, 2))
     return {
         "name": case.name, "kinds": list(case.kinds), "rate": round(float(1 / np.diff(case.times).mean()), 2),

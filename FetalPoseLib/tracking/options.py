@@ -42,7 +42,7 @@ class JoinOptions:
 
     sides: bool = True  #: decide left and right once for the whole sequence
     smooth: SmoothOptions | None = SmoothOptions()  #: None: each volume stands alone
-    bones: float | None = None  #: mm by which a segment may differ from its length over the sequence; None: freely
+    bones: float | None = 0.5  #: mm by which a segment may differ from its length over the sequence; None: freely
     jump_mm: float = 6.0  #: distance from which a limb that changed sides is as far away as any other
     jump: float = 3.0  #: cost of a landmark that jumps so far from one volume to the next
     exchange: float = 0.125  #: cost per volume of a landmark with full confidence taken for that of the other side
