@@ -73,7 +73,7 @@ def test_a_course_is_smooth_and_comes_back():
     way = np.array([course.at(time) for time in times])
     assert way[0] == way[-1] == 0 and way.max() == pytest.approx(40)
     acceleration = np.diff(way, 2) / (times[1] - times[0]) ** 2
-    assert np.abs(np.diff(acceleration)).max() < 0.02 * np.abs(acceleration).max()
+    assert np.abs(np.diff(acceleration)).max() < 0.05 * np.abs(acceleration).max()  # no jump in a millisecond
 
 
 def test_rest_is_at_rest_but_for_drift():
