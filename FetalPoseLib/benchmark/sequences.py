@@ -70,7 +70,7 @@ def write_tables(output: Path, records: Records) -> list[dict]:
 
 def _measured(estimator: Estimator, case: SequenceCase) -> dict:
     alone, alone_s = _alone(estimator, case)
-    observations, followed_s = _followed(estimator, case)
+    observations, followed_s, processor_s = _followed(estimator, case)
     usual, bare = JoinOptions(), JoinOptions(sides=False, smooth=None, bones=None)
     tracks = {
         "alone": join(alone, case.times, bare), "followed": join(observations, case.times, bare),
@@ -90,6 +90,7 @@ def _measured(estimator: Estimator, case: SequenceCase) -> dict:
         "found_followed": int((tracks["followed"].found & there).sum()),
         "false_volumes": int((tracks["followed"].found & ~there).sum()),
         "seconds_alone": round(alone_s, 3), "seconds_followed": round(followed_s, 3),
+        "processor_s_followed": round(processor_s, 3),
         **{name: _measures(track, case, both) for name, track in tracks.items()},
     }  # fmt: skip
 
@@ -121,15 +122,20 @@ def _alone(estimator: Estimator, case: SequenceCase) -> tuple[list[Observation],
     return found, float(np.median(seconds))
 
 
-def _followed(estimator: Estimator, case: SequenceCase) -> tuple[list[Observation], float]:
-    """The sequence as it is followed, and the median of the seconds per volume, without the search at the beginning."""
+def _followed(estimator: Estimator, case: SequenceCase) -> tuple[list[Observation], float, float]:
+    """The sequence as it is followed, and the medians of the seconds per volume, without the search at the beginning.
+
+    The second is the time of all processor cores together, which does not depend on what else the machine does.
+    """
     found: dict[int, Observation] = {}
-    seconds, start = [], time.perf_counter()
+    seconds, start = [], np.array([time.perf_counter(), time.process_time()])
     for seen in estimator.follow(_Frames(case)):
-        seconds.append(time.perf_counter() - start)
+        now = np.array([time.perf_counter(), time.process_time()])
+        seconds.append(now - start)
         found[seen.frame] = seen.observation
-        start = time.perf_counter()
-    return [found[frame] for frame in range(len(case.times))], float(np.median(seconds[1:]))
+        start = np.array([time.perf_counter(), time.process_time()])
+    wall, processor = np.median(seconds[1:], axis=0).tolist()
+    return [found[frame] for frame in range(len(case.times))], wall, processor
 
 
 def _measures(track: Track, case: SequenceCase, both: np.ndarray) -> dict:
@@ -166,6 +172,7 @@ def _row(record: dict) -> dict:
     for measure_name in ("error_mm", "median_mm", "jitter_mm", "side_changes", "angle_deg"):
         row |= {f"{measure_name} {method}": record[method][measure_name] for method in METHODS}
     row["s alone"], row["s followed"] = record["seconds_alone"], record["seconds_followed"]
+    row["processor s followed"] = record["processor_s_followed"]
     return row
 
 

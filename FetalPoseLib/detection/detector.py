@@ -169,7 +169,7 @@ class Detector:
         name = next(name for name, network in self.networks.items() if network is main)
         return replace(self, networks={**self.networks, name: replace(main, net=net, spec=spec)})
 
-    def look(self, volume: Volume, frame: FetalFrame | None = None) -> Generator[SearchStep, None, View]:
+    def look(self, volume: Volume | ProbeVolume, frame: FetalFrame | None = None) -> Generator[SearchStep, None, View]:
         """The generator's value is the view in which the pose is read and may be refined; ``frame`` replaces pass 1.
 
         Yields a `SearchStep` after every forward pass of a search, if there is one. Close it to cancel.

@@ -96,7 +96,8 @@ class Follower:
 
     def _begin(self, frames: Frames) -> tuple[int, FetalFrame | None]:
         """The volume to begin with, and the frame of the fetus there; None if no search found it."""
-        count, best, found = len(frames), (0, None), self.options.located
+        count, found = len(frames), self.options.located
+        best: tuple[int, FetalFrame | None] = (0, None)
         shares = (0.0, 0.5, 1.0, 0.25, 0.75)[: self.options.searches]
         for number in dict.fromkeys(round(share * (count - 1)) for share in shares):
             try:
