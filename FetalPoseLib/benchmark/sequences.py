@@ -24,6 +24,7 @@ from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.estimator import Estimator
 from FetalPoseLib.evaluation.metrics import wrong_side_limbs
+from FetalPoseLib.evaluation.movie import draw_strip
 from FetalPoseLib.simulation.sequences import SPACING_MM
 from FetalPoseLib.tracking.activity import activity_of
 from FetalPoseLib.tracking.joining import Track, join
@@ -31,6 +32,7 @@ from FetalPoseLib.tracking.observation import Observation
 from FetalPoseLib.tracking.options import JoinOptions
 
 REST_MM_S = 6.0
+PICTURED, MOMENTS = 5, 4  # the sequence that is drawn, and in how many moments
 #: What is compared: frame by frame; each volume as it was followed; with bones of constant length; smoothed; and both.
 METHODS = ("alone", "followed", "bones", "smoothed", "joined")
 
@@ -47,7 +49,11 @@ def measure(
     records = Records(Path(output) / f"{which}.jsonl", header, fresh=fresh)
     for index in tqdm(indices, desc=which, file=sys.stderr, leave=False):
         if f"{which}-{index:03d}" not in records:
-            records.append(_measured(estimator, open_sequence_case(which, index)))
+            case = open_sequence_case(which, index)
+            row, track = _measured(estimator, case)
+            records.append(row)
+            if index == PICTURED:
+                draw_strip(Path(output) / f"{which}.png", case.volume, track.points, case.times, MOMENTS)
     return write_tables(Path(output), records)
 
 
@@ -68,7 +74,8 @@ def write_tables(output: Path, records: Records) -> list[dict]:
     return table
 
 
-def _measured(estimator: Estimator, case: SequenceCase) -> dict:
+def _measured(estimator: Estimator, case: SequenceCase) -> tuple[dict, Track]:
+    """The record of a sequence, and its track."""
     alone, alone_s = _alone(estimator, case)
     observations, followed_s, processor_s = _followed(estimator, case)
     usual, bare = JoinOptions(), JoinOptions(sides=False, smooth=None, bones=None)
@@ -81,7 +88,7 @@ def _measured(estimator: Estimator, case: SequenceCase) -> dict:
     both = tracks["alone"].found & tracks["followed"].found
     activity = activity_of(tracks["joined"])
     there = np.isfinite(case.landmarks).any(axis=(1, 2))
-    return {
+    row = {
         "name": case.name, "kinds": list(case.kinds), "rate": round(float(1 / np.diff(case.times).mean()), 2),
         "volumes": len(case.times), "with_fetus": int(there.sum()),
         "found": [] if activity is None else [event.kind for event in activity.events],
@@ -93,6 +100,7 @@ def _measured(estimator: Estimator, case: SequenceCase) -> dict:
         "processor_s_followed": round(processor_s, 3),
         **{name: _measures(track, case, both) for name, track in tracks.items()},
     }  # fmt: skip
+    return row, tracks["joined"]
 
 
 class _Frames:

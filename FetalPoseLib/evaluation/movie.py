@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from matplotlib.animation import FFMpegWriter, PillowWriter
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 from FetalPoseLib.body.fetal_frame import FetalFrame
 from FetalPoseLib.body.skeleton import Skeleton, load_skeleton
@@ -108,8 +108,28 @@ def draw_movie(
                 progress(frame)
 
 
-def draw_moment(figure: Figure, camera: Camera, volume: Volume | ProbeVolume, pose: np.ndarray, title: str) -> None:
-    """Draw one volume of a movie into an empty figure."""
+def draw_strip(
+    path: str | Path,
+    volume_of: Callable[[int], Volume | ProbeVolume],
+    points: np.ndarray,
+    times: np.ndarray,
+    count: int,
+) -> None:
+    """Write ``count`` moments of a movie, evenly spaced, as one picture; arguments as of `draw_movie`."""
+    camera, chosen = Camera(points), np.linspace(0, len(points) - 1, count).round().astype(int)
+    with replacing(path) as temporary:
+        figure = Figure(figsize=(3.6 * count, 2.1), facecolor="black")
+        FigureCanvasAgg(figure)
+        for panel, frame in zip(figure.subfigures(1, count), chosen, strict=True):
+            panel.set_facecolor("black")
+            draw_moment(panel, camera, volume_of(int(frame)), points[frame], f"{times[frame]:.2f} s")
+        figure.savefig(temporary, dpi=70, facecolor="black")
+
+
+def draw_moment(
+    figure: Figure | SubFigure, camera: Camera, volume: Volume | ProbeVolume, pose: np.ndarray, title: str
+) -> None:
+    """Draw one volume of a movie into an empty figure, or a part of one."""
     skeleton, found = load_skeleton(), np.isfinite(pose).any()
     place = camera.place(pose)
     trunk = place[list(_TRUNK)]
