@@ -120,7 +120,8 @@ def draw_strip(
     with replacing(path) as temporary:
         figure = Figure(figsize=(3.6 * count, 2.1), facecolor="black")
         FigureCanvasAgg(figure)
-        for panel, frame in zip(figure.subfigures(1, count), chosen, strict=True):
+        panels = figure.subfigures(1, count, squeeze=False).ravel()
+        for panel, frame in zip(panels, chosen, strict=True):
             panel.set_facecolor("black")
             draw_moment(panel, camera, volume_of(int(frame)), points[frame], f"{times[frame]:.2f} s")
         figure.savefig(temporary, dpi=70, facecolor="black")
