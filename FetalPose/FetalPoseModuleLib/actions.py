@@ -9,6 +9,8 @@ from slicer.i18n import tr as _
 
 from FetalPoseLib import scene
 from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.session.user_library import NO_FOLDER
+from FetalPoseModuleLib.trainingset import TrainingSet
 from FetalPoseModuleLib.views import showVolume
 
 
@@ -25,6 +27,7 @@ class Actions:
     def __init__(self, panel):
         self.panel, self.ui = panel, panel.ui
         self.logic, self.session = panel.logic, panel.logic.session
+        self.trainingSet = TrainingSet(panel)
         ui = panel.ui
         for button, slot in (
             (ui.estimateButton, self.onEstimate),
@@ -41,6 +44,8 @@ class Actions:
             (ui.exportTableButton, self.onExportTable),
             (ui.importButton, self.onImport),
             (ui.addToLibraryButton, self.onAddToLibrary),
+            (ui.addToTrainingSetButton, self.onAddToTrainingSet),
+            (ui.manageLibraryButton, self.onManageLibrary),
         ):
             button.clicked.connect(partial(self._try, slot))
 
@@ -148,3 +153,13 @@ class Actions:
             self.ui.libraryEdit.currentPath = self.panel.dialogs.folder(_("Folder for your pose library")) or ""
         count = self.session.add_to_library(self.panel.pose)
         self.say(_("Your library now holds {count} poses. The next refinement uses them.").format(count=count))
+
+    def onAddToTrainingSet(self) -> None:
+        message = self.trainingSet.add()
+        if message:
+            self.say(message)
+
+    def onManageLibrary(self) -> None:
+        if not self.panel.machine.libraryFolder:
+            raise FetalPoseError(_(NO_FOLDER))
+        self.panel.dialogs.library(self.session.own_library, self.session.remove_from_library)

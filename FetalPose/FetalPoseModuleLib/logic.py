@@ -8,10 +8,11 @@ import slicer
 from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
-from FetalPoseLib.session import PoseSession
+from FetalPoseLib.session import PoseSession, Status
 from FetalPoseLib.worker.client import WorkerClient
 from FetalPoseLib.worker.process import slicer_python
 from FetalPoseModuleLib.parameters import FetalPoseParameterNode
+from FetalPoseModuleLib.sceneparameters import resetUnusable
 
 POLL_MS = 40
 IDLE_POLL_MS = 400  # nobody waits for an answer, but a process that opens a model still has something to say
@@ -55,13 +56,17 @@ class FetalPoseLogic(ScriptedLoadableModuleLogic):
         self.session.client = client
 
     def close(self) -> None:
-        """Let go of everything: the timer, the process, the scene."""
+        """Release the timer, the process and the scene."""
         self._timer.stop()
         self.session.close()
 
     def getParameterNode(self) -> FetalPoseParameterNode:
-        """What is saved with the scene."""
-        return FetalPoseParameterNode(super().getParameterNode())
+        """What is saved with the scene; the session's status tells where the default took the place of a value."""
+        node = super().getParameterNode()
+        changed = resetUnusable(node)
+        if changed:
+            self.session.status_changed.emit(Status(changed, is_warning=True))
+        return FetalPoseParameterNode(node)
 
     def estimate(self, volume, pose=None, *, refine: bool = False) -> None:
         """As `PoseSession.estimate`; the answer comes by the session's signals."""

@@ -14,6 +14,9 @@ from FetalPoseModuleLib.machine import Machine
 
 OWN_SPACING = "the model's own"
 MODELS = list(json.loads(resource_path("models", "manifest.json").read_text(encoding="utf-8")))
+SPACINGS = [OWN_SPACING, "1.0", "1.25", "1.5", "2.0"]
+ITERATIONS = (0, 50)
+NEIGHBOURS = (1, 100)
 DEFAULTS = EstimateOptions()
 
 
@@ -24,10 +27,10 @@ class FetalPoseParameterNode:
     inputVolume: slicer.vtkMRMLScalarVolumeNode
     pose: slicer.vtkMRMLMarkupsFiducialNode
     model: Annotated[str, Choice(MODELS)] = DEFAULTS.model
-    spacing: Annotated[str, Choice([OWN_SPACING, "1.0", "1.25", "1.5", "2.0"])] = OWN_SPACING
-    iterations: Annotated[int, WithinRange(0, 50)] = DEFAULTS.iterations
+    spacing: Annotated[str, Choice(SPACINGS)] = OWN_SPACING
+    iterations: Annotated[int, WithinRange(*ITERATIONS)] = DEFAULTS.iterations
     refinement: Annotated[str, Choice(list(REFINEMENTS))] = DEFAULTS.refinement
-    neighbours: Annotated[int, WithinRange(1, 100)] = DEFAULTS.k
+    neighbours: Annotated[int, WithinRange(*NEIGHBOURS)] = DEFAULTS.k
     mirrored: bool = False
     showLengths: bool = True
     showNames: bool = False

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from FetalPoseLib.session import PoseSession
+from FetalPoseLib.session import OwnLibrary, PoseSession
 from FetalPoseModuleLib.parameters import FetalPoseParameterNode
 
 
@@ -55,3 +55,6 @@ class DialogsProtocol(Protocol):
 
     def folder(self, title: str) -> str:
         """The path of a folder."""
+
+    def library(self, library: Callable[[], OwnLibrary], remove: Callable[[str], object]) -> None:
+        """List the person's own poses, `remove` by name those that are chosen, and return once the window is closed."""

@@ -76,6 +76,7 @@ class FetalPoseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.machinePanel.changed.connect(self._updateSettings)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self._onSceneEnd)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartImportEvent, self._onSceneStartImport)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self._onSceneEnd)
         self._bind()
 
@@ -161,6 +162,9 @@ class FetalPoseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._unbind()
         self._watch(None)
 
+    def _onSceneStartImport(self, _caller, _event) -> None:
+        self._unbind()  # what a file holds is checked before a widget gets it
+
     def _onSceneEnd(self, _caller, _event) -> None:
         self._unbind()  # what a loaded scene brought for the parameter node came while its other nodes were missing
         self._bind()
@@ -203,5 +207,6 @@ class FetalPoseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             button.enabled = buttons.swap
         ui.refineButton.enabled = buttons.refine
         ui.exportPoseButton.enabled = ui.exportTableButton.enabled = buttons.export
+        ui.addToTrainingSetButton.enabled = buttons.export
         ui.addToLibraryButton.enabled = buttons.add_to_library
         ui.importButton.enabled = buttons.import_pose

@@ -139,18 +139,19 @@ def overall(run: Run, stage: str | int) -> dict:
 def found_table(runs: list[Run]) -> list[dict]:
     """One row per run: volumes in which a fetus counts as found, and how right their refined poses are.
 
-    ``turned`` are poses with a mean error of more than `TURNED_MM`; ``near`` are poses that were not believed although
-    their mean error is less than `NEAR_MM`; ``invented`` are landmarks outside the sector that were given a place.
+    ``turned`` are poses with a mean error of more than `TURNED_MM`; ``near`` are poses that were not accepted although
+    their mean error is less than `NEAR_MM`. Of the landmarks of found poses that lie outside the sector, ``invented``
+    were given a place; of those ``inside``, ``missed`` were not.
     """
     rows = []
     for run in runs:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # a volume that shows no landmark
             errors = run.errors("refined")
-            errors = np.nanmean(np.where(np.isinf(errors), np.nan, errors), axis=1)  # infinite where missed
-        found = np.array([_counts_as_found(row) for row in run.rows])
-        outside = ~np.isfinite(run.truth).all(axis=2)
-        placed = np.isfinite(run.poses("refined")).all(axis=2)
+            errors = np.nanmean(np.where(np.isinf(errors), np.nan, errors), axis=1)  # infinite where not found
+        found = np.array([counts_as_found(row) for row in run.rows])
+        inside = np.isfinite(run.truth).all(axis=2)[found]
+        placed = np.isfinite(run.poses("refined")).all(axis=2)[found]
         rows.append(
             {
                 **run.name,
@@ -161,14 +162,17 @@ def found_table(runs: list[Run]) -> list[dict]:
                 "turned": int((errors[found] > TURNED_MM).sum()),
                 "not_found": int((~found).sum()),
                 "near": int((errors[~found] < NEAR_MM).sum()),
-                "outside": int(outside.sum()),
-                "invented": int((outside & placed).sum()),
+                "outside": int((~inside).sum()),
+                "invented": int((~inside & placed).sum()),
+                "inside": int(inside.sum()),
+                "missed": int((inside & ~placed).sum()),
             }
         )
     return rows
 
 
-def _counts_as_found(row: dict) -> bool:
+def counts_as_found(row: dict) -> bool:
+    """Whether a fetus counts as found in the volume of a record."""
     return not row["failure"] and holds_fetus(row["confidence"], two_passes=row["seconds"].get("locate") is not None)
 
 
@@ -201,7 +205,7 @@ def difference_table(runs: list[Run]) -> list[dict]:
 def paired(before: np.ndarray, after: np.ndarray) -> dict:
     """After - before, errors (N, 16) in mm, by subject: means, 95 % intervals, and the subject that lost most.
 
-    A subject's error is the mean over the landmarks found both times; its AUC counts the missed ones.
+    A subject's error is the mean over the landmarks found both times; its AUC counts the others, too.
     """
     millimetres = subject_changes(before, after)
     percent = np.array([auc(a) - auc(b) for b, a in zip(before, after, strict=True) if not np.isnan(b).all()])

@@ -2,14 +2,17 @@
 
   accuracy     errors, AUC, lengths and sides on Sim-152, before and after refinement, beside the paper's figures
   uncertainty  calibrate a model's radii in mm on the records of accuracy, and test them on those of the other splits
+  planes       standard planes, crown-rump length, age and posture against simulated bodies, on the records of accuracy
   sequences    a moving fetus followed over time, against each volume alone, on ten simulated sequences
   methods      the paper's eight methods and ours on test and shifted: its Tables 1 and 2, its Figures 5 and 6
   refinement   options of refinement compared on the validation subjects: refinement_MODEL.csv
   memory       what gradient checkpointing saves
   speed        seconds of each stage of an estimate, cold and warm
   simulator    seconds of a simulated volume
+  cohort       volumes an hour on one and two workers, beside a loop, and the memory over a thousand volumes
   pictures     the README's, from the records of accuracy, into the folder docs/pictures
-  all          all of these
+  adapting     errors before and after adapting to 4, 8 and 16 volumes of a scanner that no training saw
+  all          all of these but the last
 
   fetalpose benchmark accuracy
   fetalpose benchmark accuracy --split test shifted
@@ -18,6 +21,7 @@
   fetalpose benchmark methods --weights runs
   fetalpose benchmark accuracy --split left-out2 --subjects 60 --output build/calibration
   fetalpose benchmark uncertainty --split validation left-out2 --records build/calibration
+  fetalpose benchmark adapting --volumes 16 --subjects 24
 
 Choose on validation; run test and shifted once, at the end. Volumes are simulated into build/benchmark/cases the first
 time, most of a minute each; what was measured is kept, so a run that was stopped goes on.
@@ -37,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="FOLDER", type=Path, help="where it goes (default %(default)s)")
     add_estimator_arguments(parser)
     parser.add_argument(
-        "--split", nargs="+", choices=(*SPLITS, *ENDLESS_SPLITS), help="accuracy, uncertainty: which subjects"
+        "--split", nargs="+", choices=(*SPLITS, *ENDLESS_SPLITS), help="accuracy, uncertainty, planes: which subjects"
     )
     parser.add_argument("--subjects", type=positive, metavar="N", help="only N of each split")
     parser.add_argument("--first", type=count, metavar="I", help="index of the first of them (default %(default)s)")
@@ -60,6 +64,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vary", action="append", metavar="NAME=A,B", help="refinement: an option and its values")
     parser.add_argument("--full", action="store_true", help="refinement: every combination, not one change at a time")
     parser.add_argument("--width", type=positive, help="memory: channels of the first level (default %(default)s)")
+    parser.add_argument(
+        "--volumes", nargs="+", type=positive, metavar="N", help="adapting: to so many (default 4 8 16)"
+    )
+    parser.add_argument("--steps", type=positive, metavar="N", help="adapting: of each network (default: train's)")
     parser.add_argument("--threads", type=positive, metavar="N", help="of the CPU (default PyTorch's choice)")
     take_defaults(parser, BenchmarkOptions)
 

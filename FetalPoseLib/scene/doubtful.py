@@ -11,7 +11,6 @@ from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.reading.doubts import SENTENCES, Doubt
 from FetalPoseLib.reading.image import one_mm_doubt
 from FetalPoseLib.reading.read import look_all
-from FetalPoseLib.reading.refusals import NotStatedError
 
 DOUBTS_ATTRIBUTE = "FetalPose.Doubts"  # of a volume node: JSON list of [code, value], see `reading.doubts`
 
@@ -26,10 +25,7 @@ def doubts_of(node) -> tuple[Doubt, ...]:
     kept = node.GetAttribute(DOUBTS_ATTRIBUTE)
     if kept is not None:
         return _parsed(kept)
-    try:
-        stated = look_all(_files(node))
-    except FetalPoseError:  # what must not be used, `check_stated` refuses
-        stated = ()
+    stated = look_all(_files(node)).doubts
     spacing = one_mm_doubt(node.GetSpacing())
     return stated + tuple(doubt for doubt in spacing if doubt.code not in {other.code for other in stated})
 
@@ -41,12 +37,9 @@ def check_stated(node) -> None:
     """
     if node.GetAttribute(DOUBTS_ATTRIBUTE) is not None:
         return
-    try:
-        look_all(_files(node))
-    except NotStatedError as error:
-        raise FetalPoseError(f"{error} If you know it, set it in Slicer's module Volumes.") from error
-    except FetalPoseError:  # of a format that Slicer reads and `reading` does not, or moved since
-        return
+    refusal = look_all(_files(node)).refusal
+    if refusal is not None:
+        raise FetalPoseError(f"{refusal} If you know it, set it in Slicer's module Volumes.")
 
 
 def _files(node) -> list[Path]:

@@ -19,6 +19,8 @@ SUFFIX = ".mrk.json"
 def save_pose(node, path: str | Path) -> None:
     """Write a pose with its lengths and provenance; a file that was there is replaced only on success.
 
+    The points are those of the world, as the lengths are, whatever transform the node is under.
+
     Raises
     ------
     FetalPoseError
@@ -30,8 +32,22 @@ def save_pose(node, path: str | Path) -> None:
         storage.SetFileName(str(temporary))
         if not storage.WriteData(node):
             raise FetalPoseError(f"Cannot write the pose {path}. Choose a name ending in {SUFFIX} on a disk with room.")
+        if node.GetParentTransformNode() is not None:
+            _put_in_world(temporary, node)
         if not _is_whole(temporary, node.GetNumberOfControlPoints()):
             raise FetalPoseError(f"The pose {path} was not stored in full; the former file is kept. Is the disk full?")
+
+
+def _put_in_world(path: Path, node) -> None:
+    """Give a file that MRML has written, with the points as the node holds them, those of the world."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    (markups,) = content["markups"]
+    signs = (-1, -1, 1) if markups["coordinateSystem"] == "LPS" else (1, 1, 1)
+    for i, point in enumerate(markups["controlPoints"]):
+        if node.GetNthControlPointPositionStatus(i) == node.PositionDefined:
+            world = node.GetNthControlPointPositionWorld(i)
+            point["position"] = [sign * value for sign, value in zip(signs, world, strict=True)]
+    path.write_text(json.dumps(content, indent=4), encoding="utf-8")
 
 
 def _is_whole(path: Path, points: int) -> bool:

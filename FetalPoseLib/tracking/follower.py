@@ -17,7 +17,8 @@ import numpy as np
 
 from FetalPoseLib.body.fetal_frame import FetalFrame
 from FetalPoseLib.body.skeleton import load_skeleton
-from FetalPoseLib.detection.detector import Detector, Scan, View, run_to_end
+from FetalPoseLib.detection.detector import Detector, run_to_end
+from FetalPoseLib.detection.view import Scan, View
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.refinement.consensus import frame_of_view, further_view, heatmaps_turned
 from FetalPoseLib.refinement.pose_reader import PoseReader
