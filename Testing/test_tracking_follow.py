@@ -159,7 +159,7 @@ def test_what_does_not_go_together_is_named(folder, arguments, reason, tmp_path,
 def test_a_rate_that_is_none_is_refused(folder, capfd):
     with pytest.raises(SystemExit):
         main(["estimate", str(folder), "--output", "p.csv", "--fps", "0"])
-    assert "give a number a second" in capfd.readouterr().err
+    assert "give a number per second" in capfd.readouterr().err
 
 
 def test_one_volume_is_sent_to_the_other_output(folder, tmp_path, capfd):

@@ -11,8 +11,8 @@ from FetalPoseLib.refinement.options import EstimateOptions
 from FetalPoseLib.simulation import DEFAULT_SPACING_MM
 
 WHAT = (
-    "pictures", "uncertainty", "planes", "methods", "accuracy", "sequences", "refinement", "memory", "speed", "simulator",
-    "cohort", "adapting",
+    "pictures", "uncertainty", "planes", "methods", "accuracy", "sequences", "refinement", "memory", "speed",
+    "simulator", "cohort", "adapting",
 )  # fmt: skip
 APART = ("adapting",)  # takes an hour or more, and is no part of "all"
 SPLITS = ("validation", "test", "shifted", "validation2", "test2", "shifted2")
