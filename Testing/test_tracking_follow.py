@@ -144,6 +144,7 @@ def test_without_times_no_events_and_nothing_is_written(folder, tmp_path, capfd)
     [
         (["--output", "p.seq.mrb", "--frame", "2"], "--frame is for one volume"),
         (["--output", "p.csv", "--force"], "--force is for one volume"),
+        (["--output", "p.csv", "--measures", "m.csv", "--report", "r.html"], "--measures, --report is for one volume"),
         (["--output", "p.mrk.json", "--fps", "4", "--movie", "m.gif"], "--fps, --movie is for a sequence"),
         (["--output", "p.seq.mrb", "--movie", "m.avi"], "must end in .gif"),
         (["--output", "none/p.seq.mrb"], "does not exist"),
