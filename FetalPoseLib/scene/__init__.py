@@ -7,7 +7,7 @@ application, on the slicer-core package. Importing it does not import torch.
 """
 
 from FetalPoseLib.scene.derived import show_skeleton, update_derived
-from FetalPoseLib.scene.doubtful import doubts_of
+from FetalPoseLib.scene.doubtful import InstanceFile, doubts_of, is_confirmed
 from FetalPoseLib.scene.labels import show_lengths
 from FetalPoseLib.scene.observer import PoseObserver
 from FetalPoseLib.scene.pose import (
@@ -37,12 +37,14 @@ from FetalPoseLib.scene.volumes import (
 
 __all__ = [
     "ABSENT",
+    "InstanceFile",
     "PoseObserver",
     "add_volume",
     "adopt_pose",
     "confidence_of",
     "create_pose",
     "doubts_of",
+    "is_confirmed",
     "is_pose",
     "is_whole",
     "length_intervals_of",
