@@ -19,11 +19,10 @@ if getattr(importlib.util.find_spec("FetalPoseLib"), "origin", None) is None:
 
 from FetalPoseLib.resources import resource_path  # noqa: E402
 from FetalPoseModuleLib.logic import FetalPoseLogic  # noqa: E402
-from FetalPoseModuleLib.parameters import FetalPoseParameterNode  # noqa: E402
 from FetalPoseModuleLib.sampledata import registerSampleData  # noqa: E402
 from FetalPoseModuleLib.widget import FetalPoseWidget  # noqa: E402
 
-__all__ = ["FetalPose", "FetalPoseLogic", "FetalPoseParameterNode", "FetalPoseTest", "FetalPoseWidget"]
+__all__ = ["FetalPose", "FetalPoseLogic", "FetalPoseTest", "FetalPoseWidget"]
 
 HOMEPAGE = "https://github.com/FetalPose/SlicerFetalPose"
 

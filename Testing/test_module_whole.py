@@ -93,7 +93,7 @@ def test_sample_volume_is_offered_and_can_be_estimated(bench, monkeypatch):
 QT = {"QAbstractItemView", "QColor", "QFileDialog", "QIcon", "QPixmap", "QTableWidgetItem", "QTimer", "Qt"}
 CTK = {"ctkPathLineEdit"}
 APP = {"connect", "processEvents", "userSettings"}
-UTIL = {"confirmYesNoDisplay", "loadUI", "childWidgetVariables", "mainWindow", "pip_install"}
+UTIL = {"modulePath", "confirmYesNoDisplay", "loadUI", "childWidgetVariables", "mainWindow", "pip_install"}
 UTIL |= {"setSliceViewerLayers", "tryWithErrorDisplay", "VTKObservationMixin"}
 WIDGETS = {"qMRMLWidget", "qMRMLNodeComboBox", "ctkCollapsibleButton", "ctkPathLineEdit"}
 

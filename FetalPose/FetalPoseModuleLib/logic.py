@@ -11,7 +11,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 from FetalPoseLib.session import PoseSession
 from FetalPoseLib.worker.client import WorkerClient
 from FetalPoseLib.worker.process import slicer_python
-from FetalPoseModuleLib.parameters import FetalPoseParameterNode
+from FetalPoseModuleLib.parameters import FetalPoseParameters, parameterNodeClass, replaceUnknown
 
 POLL_MS = 40
 IDLE_POLL_MS = 400  # nobody waits for an answer, but a process that opens a model still has something to say
@@ -40,7 +40,9 @@ class FetalPoseLogic(ScriptedLoadableModuleLogic):
     def __init__(self, client: WorkerClient | None = None):
         super().__init__()
         client = client or WorkerClient(pythonExecutable(), workerEnvironment())
-        self.session = PoseSession(slicer.mrmlScene, client, translate=_)
+        self.session = PoseSession(slicer.mrmlScene, client, translate=_, instance_file=dicomFile)
+        self._parameters: FetalPoseParameters | None = None
+        self._replaced: dict[str, str] = {}
         self._timer = qt.QTimer()
         self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self.poll)
@@ -57,11 +59,22 @@ class FetalPoseLogic(ScriptedLoadableModuleLogic):
     def close(self) -> None:
         """Let go of everything: the timer, the process, the scene."""
         self._timer.stop()
+        self._timer.timeout.disconnect(self.poll)
         self.session.close()
+        self._parameters = None
 
-    def getParameterNode(self) -> FetalPoseParameterNode:
-        """What is saved with the scene."""
-        return FetalPoseParameterNode(super().getParameterNode())
+    def getParameterNode(self) -> FetalPoseParameters:
+        """What is saved with the scene. The same object as long as its node is the same: each has ten observers."""
+        node = super().getParameterNode()
+        self._replaced |= replaceUnknown(node)
+        if self._parameters is None or self._parameters.parameterNode is not node:
+            self._parameters = parameterNodeClass()(node)
+        return self._parameters
+
+    def takeReplaced(self) -> dict[str, str]:
+        """What a loaded scene held and this version does not know, by the parameters' names; told once."""
+        replaced, self._replaced = self._replaced, {}
+        return replaced
 
     def estimate(self, volume, pose=None, *, refine: bool = False) -> None:
         """As `PoseSession.estimate`; the answer comes by the session's signals."""
@@ -86,6 +99,12 @@ class FetalPoseLogic(ScriptedLoadableModuleLogic):
     def _pollOften(self) -> None:
         self._timer.setInterval(POLL_MS)
         self._timer.start()
+
+
+def dicomFile(uid: str) -> str:
+    """The file of a DICOM instance that the application has in its database, "" where it has none."""
+    database = getattr(slicer, "dicomDatabase", None)  # made when the module DICOM is first needed
+    return database.fileForInstance(uid) if database is not None and database.isOpen else ""
 
 
 def pythonExecutable() -> str:

@@ -1,5 +1,7 @@
 """The custom widgets that FetalPose.ui names, ctk's and Slicer's: each does on the real scene what it does there."""
 
+import fnmatch
+import re
 import types
 
 import slicer
@@ -73,10 +75,15 @@ class ctkCollapsibleButton(QWidget):
 
 @dressed
 class ctkPathLineEdit(QWidget):
-    """The path of a file or folder, with a button to browse for it."""
+    """The path of a file or folder, with a button to browse for it.
+
+    As ctk's (Libs/Widgets/ctkPathLineEdit.cpp), it tells of a path only where the name filters allow it, and so never
+    of an empty one; that the text became allowed or ceased to be, `validInputChanged` tells.
+    """
 
     currentPathChanged = Signal(str)
-    CPP_SIGNALS = ("currentPathChanged(QString)",)
+    validInputChanged = Signal(bool)
+    CPP_SIGNALS = ("currentPathChanged(QString)", "validInputChanged(bool)")
     Files, Dirs = 0x002, 0x001  # of QDir.Filter
 
     def __init__(self, parent=None):
@@ -88,7 +95,8 @@ class ctkPathLineEdit(QWidget):
         layout.addWidget(self._edit)
         layout.addWidget(button)
         self._filters, self._names = self.Files, []
-        self._edit.textChanged.connect(self.currentPathChanged.emit)
+        self._valid = False
+        self._edit.textChanged.connect(self._onText)
         button.clicked.connect(self.browse)
 
     def browse(self) -> None:
@@ -101,6 +109,15 @@ class ctkPathLineEdit(QWidget):
 
     def setCurrentPath(self, path: str) -> None:
         self._edit.setText(path)
+
+    def _onText(self, text: str) -> None:
+        patterns = [pattern for name in self._names for pattern in re.findall(r"\*\.[^\s)]+", name)] or ["*"]
+        valid = bool(text) and any(fnmatch.fnmatch(text, pattern) for pattern in patterns)
+        changed, self._valid = valid != self._valid, valid
+        if valid:
+            self.currentPathChanged.emit(text)
+        if changed:
+            self.validInputChanged.emit(valid)
 
     def _setNameFilters(self, names) -> None:
         self._names = list(names)
@@ -280,11 +297,14 @@ class qSlicerWidget(qMRMLWidget):
 
 @dressed
 class qSlicerScriptedLoadableModuleWidget(qSlicerWidget):
-    """The panel in which the application shows a scripted module; `self()` is the module's own widget object."""
+    """The panel in which the application shows a scripted module; `self()` is the module's own widget object.
+
+    `isEntered` is true while it is the panel that is shown (Base/QTGUI/qSlicerAbstractModuleWidget.h).
+    """
 
     def __init__(self, make):
         super().__init__()
-        self._make, self._self = make, None
+        self._make, self._self, self._entered = make, None, False
         self.setLayout(QVBoxLayout())
         self.reload()
 
@@ -293,6 +313,16 @@ class qSlicerScriptedLoadableModuleWidget(qSlicerWidget):
 
     def self(self):
         return self._self
+
+    def enter(self) -> None:
+        self._entered = True
+        self._self.enter()
+
+    def exit(self) -> None:
+        self._entered = False
+        self._self.exit()
+
+    isEntered = Property(bool, lambda self: self._entered)
 
 
 CTK_WIDGETS = (ctkCollapsibleButton, ctkPathLineEdit, ctkMessageBox)
