@@ -50,7 +50,7 @@ class Actions:
         try:
             slot()
         except FetalPoseError as error:
-            self.say(str(error), isWarning=True)
+            self.say(error.translated(_), isWarning=True)
         except Exception:
             with slicer.util.tryWithErrorDisplay(_("FetalPose failed. The details are in the log.")):
                 raise

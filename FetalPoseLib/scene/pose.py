@@ -105,7 +105,9 @@ def adopt_pose(node) -> None:
     problems = problems_of(labels)
     if problems:
         raise FetalPoseError(
-            f"The markups '{listed([node.GetName()])}' are not a fetal pose ({problems}). Rename their points."
+            "The markups '{name}' are not a fetal pose ({problems}). Rename their points.",
+            name=listed([node.GetName()]),
+            problems=problems,
         )
     labels = [landmark_name(label) for label in labels]
     modifying = node.StartModify()

@@ -36,9 +36,15 @@ def save_pose(node, path: str | Path) -> None:
         storage = slicer.vtkMRMLMarkupsJsonStorageNode()
         storage.SetFileName(str(temporary))
         if not storage.WriteData(node):
-            raise FetalPoseError(f"Cannot write the pose {path}. Choose a name ending in {SUFFIX} on a disk with room.")
+            raise FetalPoseError(
+                "Cannot write the pose {path}. Choose a name ending in {suffix} on a disk with room.",
+                path=path,
+                suffix=SUFFIX,
+            )
         if not _is_whole(temporary, node.GetNumberOfControlPoints()):
-            raise FetalPoseError(f"The pose {path} was not stored in full; the former file is kept. Is the disk full?")
+            raise FetalPoseError(
+                "The pose {path} was not stored in full; the former file is kept. Is the disk full?", path=path
+            )
 
 
 def _is_whole(path: Path, points: int) -> bool:
