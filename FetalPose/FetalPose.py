@@ -35,7 +35,7 @@ class FetalPose(ScriptedLoadableModule):
         parent.title = _("Fetal Pose")
         parent.categories = [translate("qSlicerAbstractCoreModule", "Ultrasound")]
         parent.dependencies = []
-        parent.contributors = ["FetalPose contributors"]
+        parent.contributors = ["the FetalPose authors"]  # the README says who that is
         parent.helpText = _(
             "Finds the pose of a fetus of 10 to 14 weeks in a 3D ultrasound volume: 16 landmarks, 15 segments and "
             "their lengths. Choose a volume, click <b>Estimate Pose</b>, drag what is wrong, export.<br>"
