@@ -11,7 +11,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 from FetalPoseLib.session import PoseSession
 from FetalPoseLib.worker.client import WorkerClient
 from FetalPoseLib.worker.process import slicer_python
-from FetalPoseModuleLib.parameters import FetalPoseParameters, parameterNodeClass, replaceUnknown
+from FetalPoseModuleLib.parameters import FetalPoseParameters, isTrue, parameterNodeClass, replaceUnknown
 
 POLL_MS = 40
 IDLE_POLL_MS = 400  # nobody waits for an answer, but a process that opens a model still has something to say
@@ -64,10 +64,14 @@ class FetalPoseLogic(ScriptedLoadableModuleLogic):
         self._parameters = None
 
     def getParameterNode(self) -> FetalPoseParameters:
-        """What is saved with the scene. The same object as long as its node is the same: each has ten observers."""
-        node = super().getParameterNode()
+        """What is saved with the scene.
+
+        The same object as long as it is true: each has ten observers. It keeps the nodes that it refers to, and does
+        not see that a scene brought them after the parameter node.
+        """
+        node, known = super().getParameterNode(), self._parameters
         self._replaced |= replaceUnknown(node)
-        if self._parameters is None or self._parameters.parameterNode is not node:
+        if known is None or known.parameterNode is not node or not isTrue(known):
             self._parameters = parameterNodeClass()(node)
         return self._parameters
 

@@ -50,6 +50,12 @@ def parameterNodeClass() -> type:
     return FetalPoseParameterNode
 
 
+def isTrue(parameters: FetalPoseParameters) -> bool:
+    """Whether the nodes that wrapped parameters keep are those that the parameter node refers to now."""
+    node = parameters.parameterNode
+    return all(getattr(parameters, name) is node.GetNodeReference(name) for name in ("inputVolume", "pose"))
+
+
 def replaceUnknown(node) -> dict[str, str]:
     """Put the defaults in the place of stored values that this version does not know; these, by their names.
 

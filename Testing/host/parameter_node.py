@@ -1,9 +1,10 @@
 """`slicer.parameterNodeWrapper`: typed access to a parameter node, and widgets bound to it both ways.
 
 Only the types and widgets that FetalPose uses are supported; others raise, as an unsupported pair does in Slicer. As
-there (Base/Python/slicer/parameterNodeWrapper/wrapper.py and guiConnectors.py), each parameter that is no node keeps
-its value and observes the node until it is deleted; nothing checks what is read; a combo box refuses a value that is
-none of its choices. `SLICER` chooses whose faults to have.
+there (Base/Python/slicer/parameterNodeWrapper/wrapper.py and guiConnectors.py), each parameter keeps its value, which
+is read again when the parameter node says that it was modified, and observes it until it is deleted. A reference to a
+node that comes into the scene later is such a value, and nothing is modified then. Nothing checks what is read; a combo
+box refuses a value that is none of its choices. `SLICER` chooses whose faults to have.
 """
 
 import typing
@@ -71,12 +72,12 @@ class _Parameter:
         return bool(node.HasNodeReferenceID(self.name)) if self.is_node else bool(node.HasParameter(self.name))
 
     def read(self, wrapper):
-        if self.is_node:
-            return wrapper.parameterNode.GetNodeReference(self.name)
         return wrapper._cached[self.name].value
 
     def stored(self, node):
         """The value in a parameter node; the default is put there if there is none."""
+        if self.is_node:
+            return node.GetNodeReference(self.name)
         if not self.is_in(node):
             node.SetParameter(self.name, str(self.default))
         text = node.GetParameter(self.name)
@@ -88,6 +89,7 @@ class _Parameter:
             if value is not None and not isinstance(value, self.kind):
                 raise TypeError(f"{self.name} must be a {self.kind.__name__}, got {value!r}")
             node.SetNodeReferenceID(self.name, value.GetID() if value is not None else None)
+            wrapper._cached[self.name].update()
             return
         if not isinstance(value, self.kind):
             raise TypeError(f"{self.name} must be {self.kind.__name__}, got {value!r}")
@@ -115,8 +117,7 @@ class _Cached:
 
 def _init(self, parameterNode):
     self.parameterNode, self._guis, self._next_tag, self._updating = parameterNode, {}, 0, False
-    parameters = [parameter for parameter in self.allParameters.values() if not parameter.is_node]
-    self._cached = {parameter.name: _Cached(parameter, parameterNode) for parameter in parameters}
+    self._cached = {name: _Cached(parameter, parameterNode) for name, parameter in self.allParameters.items()}
 
 
 def connectGui(self, gui) -> int:
