@@ -9,7 +9,8 @@ FUZZ_FLAGS ?=
 JOBS ?= 2
 BIN := .venv/bin
 READY := .venv/ready
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS)
+# One process takes all tests of a file, so that what they share is made once.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 .PHONY: demo test test-all coverage fuzz lint format docs clean
 
@@ -40,7 +41,7 @@ format: $(READY)
 
 docs: $(READY)
 	$(BIN)/python -m pip install $(PIP_FLAGS) --constraint constraints.txt --editable ".[docs]"
-	$(BIN)/mkdocs build --site-dir build/docs
+	$(BIN)/mkdocs build --strict --site-dir build/docs
 
 clean:
 	rm -rf build .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -18,11 +18,12 @@ if getattr(importlib.util.find_spec("FetalPoseLib"), "origin", None) is None:
     sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from FetalPoseLib.resources import resource_path  # noqa: E402
+from FetalPoseModuleLib.filereader import FetalPoseFileReader  # noqa: E402
 from FetalPoseModuleLib.logic import FetalPoseLogic  # noqa: E402
 from FetalPoseModuleLib.sampledata import registerSampleData  # noqa: E402
 from FetalPoseModuleLib.widget import FetalPoseWidget  # noqa: E402
 
-__all__ = ["FetalPose", "FetalPoseLogic", "FetalPoseTest", "FetalPoseWidget"]
+__all__ = ["FetalPose", "FetalPoseFileReader", "FetalPoseLogic", "FetalPoseTest", "FetalPoseWidget"]
 
 HOMEPAGE = "https://github.com/FetalPose/SlicerFetalPose"
 

@@ -10,6 +10,7 @@ import copy
 from collections.abc import Callable, Generator, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -19,9 +20,12 @@ from FetalPoseLib.body.estimate import Estimate, Progress
 from FetalPoseLib.body.fetal_frame import FetalFrame
 from FetalPoseLib.body.plausibility import holds_fetus, warnings_of
 from FetalPoseLib.body.pose_library import PoseLibrary
+from FetalPoseLib.body.second_head import second_head_warning
 from FetalPoseLib.body.uncertainty import Uncertainty
-from FetalPoseLib.detection.detector import INVERTED, Detector, TrainedNetwork, View
+from FetalPoseLib.detection.detector import INVERTED, Detector, TrainedNetwork
 from FetalPoseLib.detection.locate import mean_body
+from FetalPoseLib.detection.search import SearchStep
+from FetalPoseLib.detection.view import View
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.network.device import device_named
 from FetalPoseLib.network.model_check import MODELS, check_networks
@@ -39,6 +43,10 @@ from FetalPoseLib.refinement.options import (
 from FetalPoseLib.refinement.pose_reader import PoseReader
 from FetalPoseLib.resources import resource_path
 from FetalPoseLib.volume.grid import Volume
+from FetalPoseLib.volume.probe_volume import ProbeVolume
+
+Pose = tuple[np.ndarray, np.ndarray]  # points (16, 3) RAS mm, confidence (16,)
+Found = TypeVar("Found")  # what a search ends with: a view, or perhaps none
 
 
 class Estimator:
@@ -170,7 +178,7 @@ class Estimator:
 
     def estimate(
         self,
-        volume: Volume,
+        volume: Volume | ProbeVolume,
         *,
         iterations: int = EstimateOptions.iterations,
         progress: Callable[[Progress], None] | None = None,
@@ -187,7 +195,7 @@ class Estimator:
 
     def run(
         self,
-        volume: Volume,
+        volume: Volume | ProbeVolume,
         *,
         iterations: int = EstimateOptions.iterations,
         placed: Mapping[int, np.ndarray] | None = None,
@@ -208,33 +216,57 @@ class Estimator:
         """
         steps = self._steps(iterations)
         yield Progress("locate", 0, steps, None, None, "Looking for the fetus")
-        view = yield from self._detect(volume, None if start is None else FetalFrame.find(start), steps)
+        looking = self.detector.look(volume, None if start is None else FetalFrame.find(start))
+        view = yield from self._told(looking, steps)
+        points, confidence = yield from self._read(view, iterations, steps, dict(placed or {}))
+        if self._doubts(view, confidence):
+            other = yield from self._told(self.detector.search_beyond(view), steps)
+            if other is not None:
+                found = yield from self._read(other, iterations, steps, dict(placed or {}))
+                if found[1].mean() > confidence.mean():
+                    view, (points, confidence) = other, found
         unrefined = view.visible(view.points, view.confidence)
-        points, confidence = view.points, view.confidence
-        yield Progress("detect", 0, steps, unrefined, confidence, "First pose")
-        if iterations:
-            for step in self._refine(view, steps, dict(placed or {})):
-                points, confidence = step.points, step.confidence
-                visible = view.visible(points, confidence)
-                yield Progress("refine", step.iteration, steps, visible, confidence, f"Refinement {step.iteration}")
         points = view.visible(points, confidence)
         provenance = self._provenance(steps, refined=bool(iterations))
         two_passes = self.detector.two_passes
         warnings = [INVERTED] * view.inverted + warnings_of(points, confidence, two_passes=two_passes)
+        warnings += filter(None, [second_head_warning(view.heads, points)])
         radius, intervals = self._uncertainty(points, confidence, placed or {}, provenance["Refinement"])
         yield Estimate(
             points, confidence, unrefined, provenance, warnings, radius_mm=radius, length_interval_mm=intervals,
             holds_fetus=holds_fetus(confidence, two_passes=two_passes),
         )  # fmt: skip
 
-    def _detect(self, volume: Volume, frame: FetalFrame | None, steps: int) -> Generator[Progress, None, View]:
-        look = self.detector.look(volume, frame)
+    def _read(self, view: View, iterations: int, steps: int, placed: dict) -> Generator[Progress, None, Pose]:
+        """Refine what a view shows; the generator's value is the pose (16, 3) and its confidence (16,)."""
+        fetus = partial(holds_fetus, two_passes=self.detector.two_passes)
+        points, confidence = view.points, view.confidence
+        visible = view.visible(points, confidence)
+        yield Progress("detect", 0, steps, visible, confidence, "First pose", fetus(confidence))
+        if iterations:
+            for step in self._refine(view, steps, placed):
+                points, confidence = step.points, step.confidence
+                visible, message = view.visible(points, confidence), f"Refinement {step.iteration}"
+                yield Progress("refine", step.iteration, steps, visible, confidence, message, fetus(confidence))
+        return points, confidence
+
+    def _doubts(self, view: View, confidence: np.ndarray) -> bool:
+        """Whether the joint reading leaves a doubt in a frame that was found without a search.
+
+        Only consensus judges a frame: it reads the mirror image as well and asks whether the landmarks fit together.
+        """
+        judges = isinstance(self.refinement, ConsensusOptions) and self.detector.two_passes
+        return judges and view.unsearched and float(confidence.mean()) < self.detector.search.doubt
+
+    @staticmethod
+    def _told(looking: Generator[SearchStep, None, Found], steps: int) -> Generator[Progress, None, Found]:
+        """What a search ends with; its steps are passed on as progress."""
         while True:
             try:
-                step = next(look)
+                step = next(looking)
             except StopIteration as end:
                 return end.value
-            message = f"Searching in other orientations: {step.looks} of {step.total} views"
+            message = f"Searching in other orientations: {step.views} of {step.total} views"
             yield Progress("search", 0, steps, None, None, message)
 
     def _steps(self, iterations: int) -> int:

@@ -1,4 +1,4 @@
-"""Arrays out of `.npz` files: none is believed before it is counted, and a damaged file is one clear error."""
+"""Arrays out of `.npz` files: the size of each is checked before it is read, and a damaged file is one clear error."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Network:
         self.is_client(command=fake_worker.command(self.plan(points, **plan)))
 
     def is_client(self, **options) -> None:
-        self._monkeypatch.setattr("FetalPoseLib.cli.estimate.WorkerClient", partial(WorkerClient, **options))
+        self._monkeypatch.setattr("FetalPoseLib.cli.terminal.WorkerClient", partial(WorkerClient, **options))
 
     @property
     def requests(self) -> list:

@@ -68,7 +68,8 @@ def estimate(number: int, request: EstimateRequest, plan: dict) -> None:
     def progress(stage: str, iteration: int, offset_mm: float | None = None) -> None:
         time.sleep(plan.get("pause", 0))
         known = (None, None) if offset_mm is None else (pose(offset_mm), confidence)
-        emit(ProgressEvent(number, Progress(stage, iteration, STEPS, *known, stage), None))
+        fetus = offset_mm is None or holds_fetus(confidence)
+        emit(ProgressEvent(number, Progress(stage, iteration, STEPS, *known, stage, fetus), None))
 
     progress("locate", 0)
     if mode == "failed":

@@ -17,3 +17,15 @@ def lengths_on(node) -> np.ndarray:
 
 def assert_lengths_true(node):
     np.testing.assert_allclose(lengths_on(node), segment_lengths(mrml.points_of(node)), atol=1e-9)
+
+
+def index(name):
+    return SKELETON.index(name)
+
+
+def drag(pose, name, *path):
+    """What the markups widget of a view does from press to release."""
+    pose.InvokeEvent(pose.PointStartInteractionEvent)
+    for point in path:
+        pose.SetNthControlPointPositionWorld(index(name), *map(float, point))
+    pose.InvokeEvent(pose.PointEndInteractionEvent)

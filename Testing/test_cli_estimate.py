@@ -38,11 +38,11 @@ WITH_FAKE_WORKER = """
 import json, signal, sys
 from functools import partial
 import fake_worker
-from FetalPoseLib.cli import estimate, main
+from FetalPoseLib.cli import terminal, main
 from FetalPoseLib.worker.client import WorkerClient
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell begins with it ignored
 plan = json.loads(sys.argv.pop(1))
-estimate.WorkerClient = partial(WorkerClient, command=fake_worker.command(plan))
+terminal.WorkerClient = partial(WorkerClient, command=fake_worker.command(plan))
 sys.exit(main())
 """
 
@@ -73,9 +73,39 @@ def test_estimate_writes_pose_table_and_picture(network, good, tmp_path, capsys,
     assert pose.GetAttribute("FetalPose.Model") == "r4"
     rows = list(csv.DictReader(outputs[1].open()))
     assert [row["segment"] for row in rows] == [segment.name for segment in SKELETON.segments]
+    assert list(rows[0])[-1] == "check"
     assert outputs[2].read_bytes().startswith(b"\x89PNG")
     printed = capsys.readouterr().out
     assert all(f"{row['length_mm']} mm" in printed for row in rows)
+
+
+def test_estimate_tells_and_writes_size_age_and_posture(network, good, tmp_path, capsys, scene):
+    outputs = [tmp_path / name for name in ("pose.mrk.json", "measures.csv")]
+    arguments = ["estimate", good, "--output", outputs[0], "--measures", outputs[1], "--age-formula", "robinson"]
+    assert fetalpose(*arguments) == 0
+    rows = {row["measure"]: row for row in csv.DictReader(outputs[1].open())}
+    pose = mrml.load_pose(scene, outputs[0])
+    assert list(rows) == [measure.name for measure in mrml.measures_of(pose)]
+    assert rows["crown_rump_length"]["note"] == "from head and trunk"  # the picture holds no fetus
+    assert float(rows["crown_rump_length"]["value"]) > 0 and float(rows["left_elbow_flexion"]["value"]) >= 0
+    assert pose.GetAttribute("FetalPose.AgeFormula") == "robinson"
+    printed = capsys.readouterr().out
+    assert f"{rows['crown_rump_length']['value']} mm" in printed and "gestational_age" in printed
+    assert "left_elbow_flexion" not in printed
+
+
+def test_estimate_writes_a_report(network, good, tmp_path):
+    arguments = ["estimate", good, "--output", tmp_path / "pose.mrk.json", "--report", tmp_path / "report.html"]
+    assert fetalpose(*arguments) == 0
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "good.nrrd" in page and "Research use only" in page and "No landmark was placed by a person." in page
+    assert fetalpose(*arguments[:-1], tmp_path / "report.docx") == 1
+
+
+def test_a_table_of_measures_that_cannot_be_written_changes_nothing(network, good, tmp_path, capsys):
+    arguments = ["estimate", good, "--output", tmp_path / "pose.mrk.json", "--measures", tmp_path / "measures.txt"]
+    assert fetalpose(*arguments) == 1
+    assert "must end in .csv" in capsys.readouterr().err and not (tmp_path / "pose.mrk.json").exists()
 
 
 def test_estimate_reads_a_dicom_folder(network, tmp_path):

@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from FetalPoseLib.body.pose_library import PoseLibrary
 from FetalPoseLib.detection.detector import Detector
+from FetalPoseLib.detection.search import SearchOptions
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.estimator import Estimator
 from FetalPoseLib.network.heatmaps import render
@@ -194,8 +195,11 @@ def test_a_landmark_cut_off_is_not_guessed_and_the_others_stay(estimator, case, 
     assert np.delete(distance(found.points, case.landmarks), wrist).max() < 5
 
 
-def test_a_volume_without_a_fetus_is_warned_about(estimator):
+@pytest.mark.parametrize("rounds", [1, pytest.param(SearchOptions().rounds, marks=pytest.mark.slow)])
+def test_a_volume_without_a_fetus_is_warned_about(estimator, rounds):
     noise = np.random.default_rng(0).integers(1, 255, (90, 90, 90)).astype(np.uint8)
+    estimator = copy.copy(estimator)
+    estimator.detector = replace(estimator.detector, search=SearchOptions(rounds=rounds))
     found = estimator.estimate(Volume(noise, np.eye(4)), iterations=0)
     assert any("no fetus" in warning for warning in found.warnings)
 

@@ -1,5 +1,7 @@
 """Grey values of any scale give the pose of the machine's picture; a picture that is stored so stays as it is."""
 
+import copy
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from FetalPoseLib.detection.search import SearchOptions
 from FetalPoseLib.training.pool import canonical_case
 from FetalPoseLib.volume.grid import Volume
 from FetalPoseLib.volume.intensity import normalise_intensity, picture_of
@@ -134,14 +137,19 @@ def test_the_pose_does_not_change(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LOSING)
 def test_the_pose_hardly_changes_where_greys_are_lost(name):
+    """In the mean: single landmarks for which the network sees two places may move, see docs/reading.md."""
     volume, expected = _sample_and_pose()
     found = _estimator().estimate(Volume(LOSING[name](volume.array), volume.ijk_to_ras))
-    np.testing.assert_allclose(found.points, expected.points, atol=0.5)
+    assert (np.isfinite(found.points) == np.isfinite(expected.points)).all()
+    assert np.nanmean(np.linalg.norm(found.points - expected.points, axis=1)) < 0.2
 
 
-def test_an_inverted_picture_is_named():
+@pytest.mark.parametrize("rounds", [1, pytest.param(SearchOptions().rounds, marks=pytest.mark.slow)])
+def test_an_inverted_picture_is_named(rounds):
     volume, expected = _sample_and_pose()
-    found = _estimator().estimate(Volume(255 - volume.array, volume.ijk_to_ras))
+    estimator = copy.copy(_estimator())
+    estimator.detector = replace(estimator.detector, search=SearchOptions(rounds=rounds))
+    found = estimator.estimate(Volume(255 - volume.array, volume.ijk_to_ras))
     assert "inverted" in found.warnings[0]
     assert not any("inverted" in warning for warning in expected.warnings)
 

@@ -123,7 +123,7 @@ def test_a_damaged_provenance_costs_nothing_but_itself(scene, tmp_path, original
     stored = json.dumps({"FetalPose.Skeleton": "FetusMap-16", "FetalPose.Original": original, INTERVALS: original})
     node = mrml.load_pose(scene, write(tmp_path / "a.mrk.json", provenance(stored)))
     np.testing.assert_allclose(mrml.points_of(node), POINTS)
-    assert mrml.moved_landmarks(node) == ()
+    assert mrml.placed_landmarks(node) == ()
     assert np.isnan(mrml.length_intervals_of(node)).all()
 
 
@@ -146,7 +146,7 @@ def test_what_this_and_earlier_versions_write_beside_a_point_stays(scene, tmp_pa
 def test_many_measurements_take_no_time_because_mrml_never_sees_them(scene, tmp_path):
     many = markups(measurements=[{"name": f"x{i}", "enabled": True, "value": 1.0} for i in range(100_000)])
     node = mrml.load_pose(scene, write(tmp_path / "a.mrk.json", many))
-    assert node.GetNumberOfMeasurements() < 20
+    assert node.GetNumberOfMeasurements() < 50 and node.GetMeasurement("x0") is None
 
 
 # --- files that are refused

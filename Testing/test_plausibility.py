@@ -17,7 +17,7 @@ def library():
 
 
 def case(library, seed):
-    """A body placed a little worse than good detections in Sim-152 (0.5 mm an axis), and the library without it."""
+    """A body placed a little worse than good detections in Sim-152 (0.5 mm per axis), and the library without it."""
     rng = np.random.default_rng(seed)
     atlas = int(rng.integers(len(library)))
     points = library.poses[atlas] + rng.normal(0, 0.6, (16, 3)) + [50, -20, 30]

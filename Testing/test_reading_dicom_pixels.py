@@ -111,7 +111,7 @@ def test_grey_in_three_channels_is_grey_and_colour_is_named(tmp_path):
     folder = write_slices(tmp_path / "c", chroma, PhotometricInterpretation="YBR_FULL")
     np.testing.assert_array_equal(read(folder).volume.array, SMOOTH)
     grey[3, 3, 3, 2] ^= 1
-    assert "IM0003 have several values a voxel" in refusal(write_slices(tmp_path / "d", grey))
+    assert "IM0003 have several values per voxel" in refusal(write_slices(tmp_path / "d", grey))
     assert "palette" in refusal(write_slices(tmp_path / "e", SMOOTH, PhotometricInterpretation="PALETTE COLOR"))
 
 

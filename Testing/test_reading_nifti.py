@@ -106,12 +106,12 @@ def test_grey_in_three_channels_is_grey_and_colour_is_named(tmp_path):
     read = reading(tmp_path, opaque, **{**options, "datatype": (2304, 32)})
     np.testing.assert_array_equal(read.volume.array, ARRAY)
     grey[0, 0, 0, 2] += 1
-    assert "several values a voxel" in refusal(tmp_path, grey, **options)
+    assert "several values per voxel" in refusal(tmp_path, grey, **options)
 
 
 def test_vectors_are_no_volumes_over_time(tmp_path):
     vectors = np.stack([ARRAY, ARRAY + 1, ARRAY], axis=0)[:, None]
-    assert "several values a voxel (3" in refusal(tmp_path, vectors, sform=SFORM, intent=1007)
+    assert "several values per voxel (3" in refusal(tmp_path, vectors, sform=SFORM, intent=1007)
 
 
 @pytest.mark.parametrize("name", ["plain.nii.gz", "packed.nii", "packed.nii.gz", "PLAIN.NII"])

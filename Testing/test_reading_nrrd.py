@@ -136,7 +136,7 @@ def test_grey_in_three_channels_is_grey_and_colour_is_named(tmp_path, kind):
     colour = grey.copy()
     colour[3, 3, 3, 1] += 1
     (tmp_path / "b.nrrd").write_bytes(nrrd(colour, **fields))
-    assert "several values a voxel" in refusal(tmp_path / "b.nrrd")
+    assert "several values per voxel" in refusal(tmp_path / "b.nrrd")
 
 
 def test_voxels_in_other_files(tmp_path):

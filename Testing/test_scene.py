@@ -40,11 +40,13 @@ def test_a_landmark_that_is_not_visible_has_no_position_and_measures_nothing(sce
     assert node.GetMeasurement("left_upper_arm").GetValueDefined()
 
 
-def test_lengths_are_fifteen_measurements_in_mm(pose, observer):
+def test_lengths_are_the_first_fifteen_measurements_in_mm(pose, observer):
     enabled = [pose.GetNthMeasurement(i) for i in range(pose.GetNumberOfMeasurements())]
     enabled = [measurement for measurement in enabled if measurement.GetEnabled()]
-    assert [measurement.GetName() for measurement in enabled] == [segment.name for segment in SKELETON.segments]
-    assert {measurement.GetUnits() for measurement in enabled} == {"mm"}
+    lengths, others = enabled[:15], enabled[15:]
+    assert [measurement.GetName() for measurement in lengths] == [segment.name for segment in SKELETON.segments]
+    assert {measurement.GetUnits() for measurement in lengths} == {"mm"}
+    assert [measurement.GetName() for measurement in others] == [measure.name for measure in mrml.measures_of(pose)]
     assert_lengths_true(pose)
 
 
@@ -77,7 +79,7 @@ def test_lengths_are_those_in_the_world_under_a_transform(scene, observer, pose)
     pose.SetAndObserveTransformNodeID(transform.GetID())
     transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(np.diag([2.0, 2, 2, 1])))
     np.testing.assert_allclose(lengths_on(pose), 2 * before)
-    assert mrml.moved_landmarks(pose) == ()
+    assert mrml.placed_landmarks(pose) == ()
 
 
 def test_undo_takes_lengths_and_the_list_of_moved_landmarks_back(scene, observer, pose):
@@ -116,13 +118,13 @@ def test_other_markups_are_left_alone(scene, observer):
 
 def test_only_what_a_person_moved_counts_as_moved(scene, observer, pose):
     mrml.set_estimate(pose, POINTS + 1)
-    assert mrml.moved_landmarks(pose) == ()
+    assert mrml.placed_landmarks(pose) == ()
     pose.SetNthControlPointPosition(2, 0, 0, 0)
     pose.UnsetNthControlPointPosition(0)
-    assert mrml.moved_landmarks(pose) == ("head", "neck")
+    assert mrml.placed_landmarks(pose) == ("head", "neck")
     mrml.set_estimate(pose, POINTS, corrected=[0, 2])
-    assert mrml.moved_landmarks(pose) == ("head", "neck")
+    assert mrml.placed_landmarks(pose) == ("head", "neck")
     np.testing.assert_array_equal(mrml.points_of(pose)[2], [0, 0, 0])
     np.testing.assert_allclose(mrml.points_of(pose)[3:], POINTS[3:])
     pose.SetNthControlPointPosition(2, *(POINTS[2] + 1))
-    assert mrml.moved_landmarks(pose) == ("head",)
+    assert mrml.placed_landmarks(pose) == ("head",)

@@ -70,9 +70,9 @@ def test_a_point_that_only_follows_the_mouse_is_no_step_of_undo(desk):
     history = desk.session.history(pose)
     for x in range(3):  # what the mouse does over a view while a point is being placed
         pose.SetNthControlPointPosition(5, x, 0.0, 0.0, pose.PositionPreview)
-        assert not history.can_undo and mrml.moved_landmarks(pose) == ()
+        assert not history.can_undo and mrml.placed_landmarks(pose) == ()
         assert np.isnan(mrml.points_of(pose)[5]).all()
     pose.SetNthControlPointPosition(5, 3.0, 0.0, 0.0)
-    assert history.can_undo and mrml.moved_landmarks(pose) == ("left_wrist",)
+    assert history.can_undo and mrml.placed_landmarks(pose) == ("left_wrist",)
     desk.session.undo(pose)
     assert np.isnan(mrml.points_of(pose)[5]).all() and not history.can_undo

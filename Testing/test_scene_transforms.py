@@ -38,7 +38,7 @@ def test_a_file_holds_the_points_and_lengths_of_the_world(scene, observer, pose,
     expected[2], expected[[7, 9]] = matrix[:3, 3], np.nan
     np.testing.assert_allclose(mrml.points_of(loaded), expected, atol=1e-6)
     np.testing.assert_allclose(mrml.points_of(pose), expected, atol=1e-6)  # which stays where it was
-    assert mrml.moved_landmarks(loaded) == mrml.moved_landmarks(pose)
+    assert mrml.placed_landmarks(loaded) == mrml.placed_landmarks(pose)
     markups = json.loads((tmp_path / "pose.mrk.json").read_text())["markups"][0]
     stored = {m["name"]: m["value"] for m in markups["measurements"] if m["enabled"] and "value" in m}
     assert stored["left_upper_arm"] == pytest.approx(np.linalg.norm(expected[3] - expected[4]))
@@ -102,6 +102,6 @@ def test_refining_under_a_scaling_transform_keeps_what_was_placed_and_says_world
     np.testing.assert_allclose(desk.request().start, np.where(np.isnan(desk.truth), np.nan, desk.request().start))
     knee = pose.GetControlPointIndexByLabel("left_knee")
     np.testing.assert_allclose(mrml.points_of(pose)[knee], [1, 2, 3], atol=1e-9)
-    assert mrml.moved_landmarks(pose) == ("left_knee",)
+    assert mrml.placed_landmarks(pose) == ("left_knee",)
     lengths = desk.session.lengths(pose)
     assert lengths["left_thigh"] == pytest.approx(pose.GetMeasurement("left_thigh").GetValue())

@@ -117,7 +117,7 @@ def test_node_that_is_no_greyscale_volume_is_refused(scene):
         (scene.AddNewNodeByClass("vtkMRMLSegmentationNode"), "Segmentation"),
         (scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode"), "is empty"),
         (label_map, "label map"),
-        (colour, "3 values a voxel"),
+        (colour, "3 values per voxel"),
     ]:
         with pytest.raises(FetalPoseError, match=message):
             mrml.volume_from_node(node)

@@ -1,5 +1,7 @@
 """Search and verify: the right frame is found where the first reading is wrong, and only then is it searched for."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -74,7 +76,7 @@ def test_the_truth_is_found_from_the_middle_and_ends_the_search():
     steps, best = outcome(FrameSearch(oracle.look, oracle.judge, OPTIONS).run(rounds(), []))
     assert best.frame is TRUTH and best.view == "view"
     assert steps[-1].certainty == 0.7
-    assert steps[-1].looks == OPTIONS.directions * len(OPTIONS.sizes_mm) < steps[-1].total
+    assert steps[-1].views == OPTIONS.directions * len(OPTIONS.sizes_mm) < steps[-1].total
     assert max(map(len, oracle.looked)) == OPTIONS.batch
 
 
@@ -83,7 +85,7 @@ def test_a_frame_that_is_known_is_not_judged_again_and_may_win():
     known = Judged(TRUTH, 0.5, TRUTH, "known")
     steps, best = outcome(FrameSearch(oracle.look, oracle.judge, OPTIONS).run(rounds(), [known]))
     assert best is known and oracle.judged == []
-    assert steps[-1].looks == steps[-1].total, "it was in doubt to the end"
+    assert steps[-1].views == steps[-1].total, "it was in doubt to the end"
 
 
 def test_closing_the_search_ends_it_between_two_batches():
@@ -147,6 +149,27 @@ def test_a_wrong_first_reading_is_searched_and_mended(estimator, case, monkeypat
     assert searched and all("Searching" in message and "views" in message for message in searched)
     assert FetalFrame.from_landmarks(found.points).angle_to(truth) < 15
     assert np.nanmedian(np.linalg.norm(found.points - case.landmarks, axis=1)) < 2
+
+
+def test_a_joint_reading_that_leaves_a_doubt_is_searched_beyond(estimator, case, monkeypatch):
+    truth = FetalFrame.from_landmarks(case.landmarks)
+    wrong = FetalFrame(truth.rotation @ np.diag([1.0, -1.0, -1.0]), truth.origin, truth.size)
+
+    def look(detector, volume, _frame):
+        """A first reading that is wrong, and that pass 2 believes."""
+        yield from ()
+        return replace(detector._views([wrong], detector._scan(volume))[0], unsearched=True)
+
+    monkeypatch.setattr(Detector, "look", look)
+    stages = []
+    found = estimator.estimate(case.volume, progress=lambda event: stages.append(event.stage))
+    assert stages[:3] == ["locate", "detect", "refine"] and "search" in stages[3:] and stages[-1] == "refine"
+    assert FetalFrame.from_landmarks(found.points).angle_to(truth) < 15
+    monkeypatch.setattr(Detector, "search_beyond", lambda *_: iter(()))  # nothing else in the volume
+    kept = estimator.estimate(case.volume)
+    assert kept.confidence.mean() < found.confidence.mean() and kept.warnings
+    with_paper = estimator.with_options(refinement="paper").estimate(case.volume, iterations=1)
+    assert with_paper.confidence.mean() < found.confidence.mean()  # only consensus judges a frame
 
 
 def test_a_batch_is_read_as_its_parts_are(estimator, case):

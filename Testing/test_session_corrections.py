@@ -13,7 +13,7 @@ from FetalPoseLib.resources import resource_path
 def test_a_drag_is_one_step_of_undo(desk):
     pose = desk.estimate()
     drag(pose, "left_knee", (1, 2, 3), (4, 5, 6), (7, 8, 9))
-    assert desk.of("corrected") == [pose] and mrml.moved_landmarks(pose) == ("left_knee",)
+    assert desk.of("corrected") == [pose] and mrml.placed_landmarks(pose) == ("left_knee",)
     desk.session.undo(pose)
     np.testing.assert_allclose(mrml.points_of(pose), desk.truth, atol=1e-6)
     assert not desk.session.history(pose).can_undo
@@ -29,7 +29,7 @@ def test_a_drag_that_never_ends_is_abandoned_and_the_next_is_one_step(desk):
     pose.SetNthControlPointPositionWorld(index("left_knee"), 1.0, 2.0, 3.0)
     desk.session.abandon()
     np.testing.assert_allclose(mrml.points_of(pose), desk.truth, atol=1e-6)
-    assert not desk.session.history(pose).can_undo and mrml.moved_landmarks(pose) == ()
+    assert not desk.session.history(pose).can_undo and mrml.placed_landmarks(pose) == ()
     desk.session.abandon()  # nothing to end
     drag(pose, "head", (1, 2, 3), (4, 5, 6))
     desk.session.undo(pose)
@@ -104,7 +104,7 @@ def test_reset_and_not_visible_concern_one_landmark(desk):
     drag(pose, "left_knee", (1, 2, 3))
     drag(pose, "right_knee", (4, 5, 6))
     desk.session.reset_landmark(pose, "left_knee")
-    assert mrml.moved_landmarks(pose) == ("right_knee",)
+    assert mrml.placed_landmarks(pose) == ("right_knee",)
     desk.session.set_visible(pose, "left_knee", False)
     row = desk.session.landmark_rows(pose)[index("left_knee")]
     assert row.text == "marked not visible" and row.position is None

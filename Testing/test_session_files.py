@@ -11,9 +11,10 @@ import pytest
 from session_desk import SKELETON, drag, index
 
 from FetalPoseLib import scene as mrml
+from FetalPoseLib.body.crown_rump import CrownRump
 from FetalPoseLib.body.pose_library import PoseLibrary
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.session import Settings, Signal
+from FetalPoseLib.session import Settings, Signal, estimating
 from FetalPoseLib.session.user_library import Atlases, add_pose
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,7 +32,22 @@ def test_export_and_import_keep_lengths_origin_and_corrections(desk, tmp_path):
     again = desk.session.import_pose(tmp_path / "pose.mrk.json")
     assert [row.text for row in desk.session.length_rows(again)] == table
     assert again.GetAttribute("FetalPose.Model") == "fetal-frame"
-    assert mrml.moved_landmarks(again) == ("left_knee",)
+    assert mrml.placed_landmarks(again) == ("left_knee",)
+
+
+def test_measures_are_found_in_the_volume_and_exported(desk, tmp_path, monkeypatch):
+    found = CrownRump(61.25, (60.1, 62.4), "volume")
+    asked = []
+    monkeypatch.setattr(estimating, "crown_rump_length", lambda volume, points: asked.append(points) or found)
+    pose = desk.estimate()
+    (points,) = asked
+    np.testing.assert_allclose(points, mrml.points_of(pose))
+    assert mrml.crown_rump_of(pose) == found and pose.GetMeasurement("crown_rump_length").GetValue() == 61.25
+    desk.session.export_measures(pose, tmp_path / "measures.csv")
+    with open(tmp_path / "measures.csv", newline="") as file:
+        rows = {row["measure"]: row for row in csv.DictReader(file)}
+    assert list(rows) == [measure.name for measure in desk.session.measures(pose)]
+    assert (rows["crown_rump_length"]["value"], rows["crown_rump_length"]["note"]) == ("61.2", "from volume")
 
 
 @pytest.mark.parametrize("name", ["no/such/folder.csv", "pose.txt"])

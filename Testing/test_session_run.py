@@ -238,3 +238,22 @@ def test_a_client_closed_while_a_question_is_open_ends_the_run(desk):
     desk.client.close()
     desk.session.poll()
     assert [name for name, _ in desk.told] == ["asks", "cancelled"] and not desk.session.running
+
+
+def test_where_no_fetus_seems_to_be_a_person_is_asked_before_a_good_pose_is_replaced(desk):
+    desk.answer(confidence=[0.3] * 16)
+    pose = mrml.create_pose(desk.scene, "good")
+    mrml.set_estimate(pose, desk.truth, np.ones(16))
+    desk.session.asks.connect(lambda _: desk.session.answer(False))
+    assert desk.estimate(pose) is None
+    assert "may hold no fetus" in desk.of("asks")[0].text and "0.30" in desk.of("asks")[0].text
+    np.testing.assert_allclose(mrml.points_of(pose), desk.truth, atol=1e-6)
+    assert not desk.of("pose_shown")
+
+
+def test_a_person_may_see_a_pose_that_the_model_does_not_believe(desk):
+    desk.answer(confidence=[0.3] * 16)
+    desk.session.asks.connect(lambda _: desk.session.answer(True))
+    pose = desk.estimate()
+    np.testing.assert_allclose(mrml.points_of(pose), desk.truth, atol=1e-6)
+    assert len(desk.of("asks")) == 1

@@ -146,7 +146,7 @@ def estimate(tmp_path, monkeypatch):
     def run(name, **plan):
         points = np.random.default_rng(1).uniform(5, 20, (16, 3))
         command = fake_worker.command({"points": rows_of_points(points), "confidence": [0.9] * 16, **plan})
-        monkeypatch.setattr("FetalPoseLib.cli.estimate.WorkerClient", partial(WorkerClient, command=command))
+        monkeypatch.setattr("FetalPoseLib.cli.terminal.WorkerClient", partial(WorkerClient, command=command))
         paths = [tmp_path / f"{name}{suffix}" for suffix in (".mrk.json", ".csv", ".png")]
         options = ["--output", paths[0], "--table", paths[1], "--picture", paths[2]]
         assert main([str(argument) for argument in ("estimate", volume, *options)]) == 0
@@ -167,7 +167,7 @@ def test_the_command_line_shows_intervals_and_radii_where_they_are_known(estimat
     np.testing.assert_allclose(mrml.radius_of(mrml.load_pose(scene, pose)), 1.5)
     _, bare, undrawn = estimate("unknown")
     assert all(line.endswith(" mm") and "to " not in line for line in capsys.readouterr().out.splitlines())
-    assert bare.read_text().splitlines()[0] == "segment,from,to,length_mm"
+    assert bare.read_text().splitlines()[0] == "segment,from,to,length_mm,check"
     assert drawn.read_bytes() != undrawn.read_bytes()
 
 

@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 
 from FetalPoseLib import scene
 from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.session.user_library import NO_FOLDER
 from FetalPoseModuleLib.views import showVolume
 
 
@@ -42,6 +43,7 @@ class Actions:
             (ui.exportTableButton, self.onExportTable),
             (ui.importButton, self.onImport),
             (ui.addToLibraryButton, self.onAddToLibrary),
+            (ui.manageLibraryButton, self.onManageLibrary),
         ):
             button.clicked.connect(partial(self._try, slot))
 
@@ -173,3 +175,8 @@ class Actions:
         self.panel.updateSettings()
         count = self.session.add_to_library(self.panel.pose)
         self.say(_("Your library now holds {count} poses. The next refinement uses them.").format(count=count))
+
+    def onManageLibrary(self) -> None:
+        if not self.panel.machine.libraryFolder:
+            raise FetalPoseError(_(NO_FOLDER))
+        self.panel.dialogs.library(self.session.own_library, self.session.remove_from_library)

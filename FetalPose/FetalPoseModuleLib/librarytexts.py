@@ -20,6 +20,7 @@ def libraryTexts() -> tuple[str, ...]:
         _("Choose a volume first."),
         _("Done. Check the landmarks; drag what is wrong."),
         _("Expected a scalar volume, got {kind}. Choose a 3D ultrasound volume."),
+        _("Find the 16 landmarks in the volume and refine them against the pose library."),
         _("Locked, and not to be dragged: {names}. Unlock them in the module Markups."),
         _("No landmark was placed yet. Drag the wrong ones to their places first."),
         _("No point is named {names}: it was deleted or renamed, and measures nothing. Rename it, or estimate again."),
@@ -47,7 +48,7 @@ def libraryTexts() -> tuple[str, ...]:
             "The volume '{name}' has a voxel spacing of {spacing} mm; {low:g} to {high:g} mm is plausible. Correct it"
             " in the file, or in Slicer's module Volumes."
         ),
-        _("The volume '{name}' has {channels} values a voxel (colour). Choose a greyscale volume."),
+        _("The volume '{name}' has {channels} values per voxel (colour). Choose a greyscale volume."),
         _("The volume '{name}' holds no finite value (all NaN or infinite). Export it again."),
         _("The volume '{name}' is 2D ({voxels} voxels). Choose a 3D volume, or the whole series."),
         _("The volume '{name}' is a label map. Choose the ultrasound volume itself."),
@@ -71,6 +72,12 @@ def libraryTexts() -> tuple[str, ...]:
         ),
         _("The volume was deleted, so the run was stopped."),
         _("Two points are named {names}, so neither is measured. Delete one in the module Markups."),
+        _("There is no library {path}. Choose another folder in the settings."),
+        _(
+            "This volume may hold no fetus, or the fetus was not found: the mean confidence of its landmarks is only "
+            "{mean:.2f}. Check the volume's spacing and that the whole fetus is in it. Show the pose all the same?"
+        ),
+        _("{refusal} If you know it, set it in Slicer's module Volumes."),
         _("marked not visible"),
         _("not visible"),
         _("placed by you"),

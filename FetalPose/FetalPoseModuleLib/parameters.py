@@ -56,32 +56,6 @@ def isTrue(parameters: FetalPoseParameters) -> bool:
     return all(getattr(parameters, name) is node.GetNodeReference(name) for name in ("inputVolume", "pose"))
 
 
-def replaceUnknown(node) -> dict[str, str]:
-    """Put the defaults in the place of stored values that this version does not know; these, by their names.
-
-    A scene may have been saved by another version, with a model that is not bundled here. The wrapper does not check
-    what it reads, and the widgets refuse it.
-
-    Parameters
-    ----------
-    node : vtkMRMLScriptedModuleNode
-    """
-    allowed = {
-        "model": (models(), DEFAULTS.model),
-        "spacing": (SPACINGS, OWN_SPACING),
-        "refinement": (tuple(REFINEMENTS), DEFAULTS.refinement),
-        "iterations": (tuple(map(str, range(ITERATIONS[0], ITERATIONS[1] + 1))), str(DEFAULTS.iterations)),
-        "neighbours": (tuple(map(str, range(NEIGHBOURS[0], NEIGHBOURS[1] + 1))), str(DEFAULTS.k)),
-    }
-    replaced = {}
-    for name, (values, default) in allowed.items():
-        value = node.GetParameter(name)
-        if value and value not in values:
-            node.SetParameter(name, default)
-            replaced[name] = value
-    return replaced
-
-
 def settingsOf(parameters: FetalPoseParameters, machine: Machine) -> Settings:
     """All that was chosen, as one value for the session. A file of weights takes the place of the bundled model."""
     options = replace(

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from FetalPoseLib.session import PoseSession
+from FetalPoseLib.session import OwnLibrary, PoseSession
 from FetalPoseModuleLib.parameters import FetalPoseParameters
 
 
@@ -14,9 +14,6 @@ class LogicProtocol(Protocol):
 
     def getParameterNode(self) -> FetalPoseParameters:
         """What is saved with the scene; another one if its node in the scene is another one."""
-
-    def takeReplaced(self) -> dict[str, str]:
-        """What a loaded scene held and this version does not know, by the parameters' names; told once."""
 
     def estimate(self, volume, pose=None, *, refine: bool = False) -> None:
         """Start a run, and return at once. FetalPoseError if the volume, or the pose to refine, does not do."""
@@ -58,3 +55,6 @@ class DialogsProtocol(Protocol):
 
     def folder(self, title: str) -> str:
         """The path of a folder."""
+
+    def library(self, library: Callable[[], OwnLibrary], remove: Callable[[str], object]) -> None:
+        """List the person's own poses, `remove` by name those that are chosen, and return once the window is closed."""

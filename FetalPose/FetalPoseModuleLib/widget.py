@@ -135,13 +135,6 @@ class FetalPoseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.parameters.inputVolume is None:
             self.parameters.inputVolume = firstVolume()
         self._onParameters()
-        for name, value in self.logic.takeReplaced().items():
-            self.statusLine.say(
-                _("The scene holds '{value}' as {name}, which this version does not know. Now it is {default}.").format(
-                    value=value, name=name, default=getattr(self.parameters, name)
-                ),
-                isWarning=True,
-            )
 
     def _unbind(self) -> None:
         if self.parameters is None:
@@ -182,7 +175,7 @@ class FetalPoseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._watch(None)
 
     def _onSceneStartImport(self, _caller, _event) -> None:
-        self._unbind()  # what a scene brings for the parameter node comes while its other nodes are missing
+        self._unbind()  # nodes are still missing, and what a file holds is checked before a widget gets it
 
     def _onSceneEnd(self, _caller, _event) -> None:
         self._unbind()

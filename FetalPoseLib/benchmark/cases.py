@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import replacing
-from FetalPoseLib.npz import read_npz
+from FetalPoseLib.npz import arrays_or_reason, read_npz
 from FetalPoseLib.simulation import DEFAULT_SPACING_MM
 from FetalPoseLib.simulation.datasets import simulate
 from FetalPoseLib.simulation.fingerprint import FROZEN, load_fingerprints
@@ -40,10 +39,8 @@ def open_case(split: str, index: int, *, spacing: float = DEFAULT_SPACING_MM, fo
 
 
 def _is_current(path: Path, frozen: str) -> bool:
-    try:
-        return str(read_npz(path, ("frozen", "volume", "affine", "body", "seen"))["frozen"]) == frozen
-    except FetalPoseError:
-        return False
+    arrays = arrays_or_reason(path, ("frozen", "volume", "affine", "body", "seen"))
+    return not isinstance(arrays, str) and str(arrays["frozen"]) == frozen
 
 
 def _simulate_into(path: Path, split: str, index: int, spacing: float, frozen: str) -> None:

@@ -33,7 +33,7 @@ PER_PARAMETER = 16  # bytes: the parameter, its gradient and Adam's two moments
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; sizes in voxels (x, y, z), memory in MiB, time in seconds a step (None: not measured)."""
+    """One line of the table; voxels (x, y, z), memory in MiB, time in seconds per step (None: not measured)."""
 
     step: str
     spacing_mm: float

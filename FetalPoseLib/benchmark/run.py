@@ -10,7 +10,9 @@ from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.refinement.options import EstimateOptions
 from FetalPoseLib.simulation import DEFAULT_SPACING_MM
 
-WHAT = ("pictures", "uncertainty", "methods", "accuracy", "refinement", "memory", "speed", "simulator")
+WHAT = (
+    "pictures", "uncertainty", "planes", "methods", "accuracy", "refinement", "memory", "speed", "simulator", "cohort",
+)  # fmt: skip
 SPLITS = ("validation", "test", "shifted", "validation2", "test2", "shifted2")
 ENDLESS_SPLITS = ("fresh", "left-out2")  # as many subjects as are asked for
 ENDLESS_SUBJECTS = 60  # if no number is asked for
@@ -56,7 +58,7 @@ def run(what: str, options: BenchmarkOptions) -> None:
         torch.set_num_threads(options.threads)
     parts = {"accuracy": _accuracy, "refinement": _refinement, "memory": _memory, "speed": _speed}
     parts |= {"simulator": _simulator, "pictures": _pictures, "methods": _methods}
-    parts |= {"uncertainty": _uncertainty}
+    parts |= {"uncertainty": _uncertainty, "planes": _planes, "cohort": _cohort}
     for part in reversed(WHAT) if what == "all" else (what,):  # the short ones first
         parts[part](options)
     print(f"wrote the results into {options.output}")
@@ -86,6 +88,19 @@ def _uncertainty(options: BenchmarkOptions) -> None:
         records=options.records,
     )  # fmt: skip
     print(markdown([row for row in table if row["group"] == "all"]))
+
+
+def _planes(options: BenchmarkOptions) -> None:
+    from FetalPoseLib.benchmark.plane_tables import write_tables
+    from FetalPoseLib.benchmark.planes import measure
+    from FetalPoseLib.benchmark.report import markdown
+
+    for split in options.split:
+        measure(
+            options.output, split, _subjects(options, split), model=options.estimate.model,
+            refinement=options.estimate.refinement, spacing=options.spacing, fresh=options.fresh,
+        )  # fmt: skip
+    print(*(markdown(rows) for rows in write_tables(options.output).values()), sep="\n\n")
 
 
 def _methods(options: BenchmarkOptions) -> None:
@@ -143,6 +158,16 @@ def _simulator(options: BenchmarkOptions) -> None:
     from FetalPoseLib.benchmark.report import markdown
 
     print(markdown(simulator.measure(options.output, volumes=min(options.subjects or 4, 24))))
+
+
+def _cohort(options: BenchmarkOptions) -> None:
+    from FetalPoseLib.benchmark import cohort
+    from FetalPoseLib.benchmark.report import markdown
+    from FetalPoseLib.cohort.cluster import check_packages
+
+    check_packages()
+    volumes = options.subjects or cohort.VOLUMES
+    print(markdown(cohort.measure(options.output, options.estimate, volumes=volumes)))
 
 
 def _pictures(options: BenchmarkOptions) -> None:

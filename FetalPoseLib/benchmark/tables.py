@@ -139,7 +139,7 @@ def overall(run: Run, stage: str | int) -> dict:
 def found_table(runs: list[Run]) -> list[dict]:
     """One row per run: volumes in which a fetus counts as found, and how right their refined poses are.
 
-    ``turned`` are poses with a mean error of more than `TURNED_MM`; ``near`` are poses that were not believed although
+    ``turned`` are poses with a mean error of more than `TURNED_MM`; ``near`` are poses that were not accepted although
     their mean error is less than `NEAR_MM`; ``invented`` are landmarks outside the sector that were given a place.
     """
     rows = []
@@ -147,8 +147,8 @@ def found_table(runs: list[Run]) -> list[dict]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # a volume that shows no landmark
             errors = run.errors("refined")
-            errors = np.nanmean(np.where(np.isinf(errors), np.nan, errors), axis=1)  # infinite where missed
-        found = np.array([_counts_as_found(row) for row in run.rows])
+            errors = np.nanmean(np.where(np.isinf(errors), np.nan, errors), axis=1)  # infinite where not found
+        found = np.array([counts_as_found(row) for row in run.rows])
         outside = ~np.isfinite(run.truth).all(axis=2)
         placed = np.isfinite(run.poses("refined")).all(axis=2)
         rows.append(
@@ -168,7 +168,8 @@ def found_table(runs: list[Run]) -> list[dict]:
     return rows
 
 
-def _counts_as_found(row: dict) -> bool:
+def counts_as_found(row: dict) -> bool:
+    """Whether a fetus counts as found in the volume of a record."""
     return not row["failure"] and holds_fetus(row["confidence"], two_passes=row["seconds"].get("locate") is not None)
 
 
@@ -201,7 +202,7 @@ def difference_table(runs: list[Run]) -> list[dict]:
 def paired(before: np.ndarray, after: np.ndarray) -> dict:
     """After - before, errors (N, 16) in mm, by subject: means, 95 % intervals, and the subject that lost most.
 
-    A subject's error is the mean over the landmarks found both times; its AUC counts the missed ones.
+    A subject's error is the mean over the landmarks found both times; its AUC counts the others, too.
     """
     millimetres = subject_changes(before, after)
     percent = np.array([auc(a) - auc(b) for b, a in zip(before, after, strict=True) if not np.isnan(b).all()])

@@ -19,6 +19,7 @@ class Progress:
     points : (16, 3) RAS mm, NaN where a landmark is not visible; None before the first pose
     confidence : (16,) in 0..1; None before the first pose
     message : a sentence for the user
+    holds_fetus : False if the confidence is as low as in volumes without a fetus
     """
 
     stage: str
@@ -27,6 +28,7 @@ class Progress:
     points: np.ndarray | None
     confidence: np.ndarray | None
     message: str
+    holds_fetus: bool = True
 
 
 @dataclass(frozen=True, eq=False)

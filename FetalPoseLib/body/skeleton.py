@@ -203,7 +203,7 @@ _KINDS: dict[type, str] = {dict: "a JSON object", list: "a list", str: "a text"}
 
 
 def _expect(value, kind: type, what: str):
-    """`value`, which must be of `kind`; TypeError in words if it is not."""
+    """`value`, which must be of `kind`; TypeError with a sentence if it is not."""
     if not isinstance(value, kind):
         raise TypeError(f"{what} must be {_KINDS[kind]}, not {value!r}")
     return value

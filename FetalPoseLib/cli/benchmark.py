@@ -2,11 +2,13 @@
 
   accuracy     errors, AUC, lengths and sides on Sim-152, before and after refinement, beside the paper's figures
   uncertainty  calibrate a model's radii in mm on the records of accuracy, and test them on those of the other splits
+  planes       standard planes, crown-rump length, age and posture against simulated bodies, on the records of accuracy
   methods      the paper's eight methods and ours on test and shifted: its Tables 1 and 2, its Figures 5 and 6
   refinement   options of refinement compared on the validation subjects: refinement_MODEL.csv
   memory       what gradient checkpointing saves
   speed        seconds of each stage of an estimate, cold and warm
   simulator    seconds of a simulated volume
+  cohort       volumes an hour on one and two workers, beside a loop, and the memory over a thousand volumes
   pictures     the README's, from the records of accuracy, into the folder docs/pictures
   all          all of these
 
@@ -35,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="FOLDER", type=Path, help="where it goes (default %(default)s)")
     add_estimator_arguments(parser)
     parser.add_argument(
-        "--split", nargs="+", choices=(*SPLITS, *ENDLESS_SPLITS), help="accuracy, uncertainty: which subjects"
+        "--split", nargs="+", choices=(*SPLITS, *ENDLESS_SPLITS), help="accuracy, uncertainty, planes: which subjects"
     )
     parser.add_argument("--subjects", type=positive, metavar="N", help="only N of each split")
     parser.add_argument("--first", type=count, metavar="I", help="index of the first of them (default %(default)s)")

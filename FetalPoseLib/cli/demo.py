@@ -9,8 +9,8 @@ Writes pose.mrk.json, lengths.csv and pose.png; open the first in 3D Slicer and 
 import argparse
 from pathlib import Path
 
-from FetalPoseLib.cli.estimate import print_lengths, shown
 from FetalPoseLib.cli.options import add_estimator_arguments, estimate_options
+from FetalPoseLib.cli.terminal import print_lengths, shown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -8,29 +8,16 @@ Slicer markups with the lengths and their origin inside: drag it onto 3D Slicer'
   fetalpose estimate dicom_folder --output pose.mrk.json --iterations 0 --device cpu
 
 A landmark that is not visible is left without a position. After a length stands the interval that holds the true one
-in 90 % of cases, if the model was calibrated. Research use only.
+in 90 % of cases, if the model was calibrated. Below the lengths stand the crown-rump length, the gestational age that
+it gives by a published formula if the posture is neutral, and the posture. Research use only.
 """
 
 import argparse
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
-from tqdm import tqdm
-
-from FetalPoseLib.cli.options import (
-    add_estimator_arguments,
-    estimate_options,
-    gestational_age,
-    positive,
-)
-from FetalPoseLib.errors import printable
-from FetalPoseLib.worker.client import WorkerClient
-
-Result = TypeVar("Result")
-
-_STAGES = ("open", "locate", "detect", "refine")  # a search is a part of "locate"
+from FetalPoseLib.body.dating import FORMULA, FORMULAS
+from FetalPoseLib.cli.options import add_estimator_arguments, estimate_options, gestational_age, positive
+from FetalPoseLib.cli.terminal import print_lengths, print_summary, shown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,13 +26,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", metavar="POSE.mrk.json", type=Path, required=True, help="where the pose goes")
     parser.add_argument("--table", metavar="LENGTHS.csv", type=Path, help="write the 15 lengths as a table, too")
+    parser.add_argument(
+        "--measures",
+        metavar="MEASURES.csv",
+        type=Path,
+        help="write crown-rump length, gestational age, posture and long bones as a table, too",
+    )
     parser.add_argument("--picture", metavar="POSE.png", type=Path, help="draw the pose over its volume, too")
+    parser.add_argument(
+        "--report",
+        metavar="REPORT.html",
+        type=Path,
+        help="write one page with the pose, the standard planes, all tables and the provenance, .html or .pdf, too",
+    )
     parser.add_argument("--frame", metavar="N", type=positive, help="which of the volumes over time that a file holds")
     parser.add_argument(
         "--gestational-age",
         metavar="12w3d",
         type=gestational_age,
         help="of the fetus; a crown-rump length that does not go with it is named in a warning",
+    )
+    parser.add_argument(
+        "--age-formula",
+        choices=tuple(FORMULAS),
+        default=FORMULA,
+        help="of the gestational age that the crown-rump length gives (default %(default)s)",
     )
     parser.add_argument(
         "--mirrored",
@@ -60,58 +65,10 @@ def run(args: argparse.Namespace) -> None:
     from FetalPoseLib.session.estimate_file import FileOptions, estimate_file
 
     options = FileOptions(
-        output=args.output, table=args.table, picture=args.picture, frame=args.frame, mirrored=args.mirrored,
-        force=args.force, age_days=args.gestational_age,
+        output=args.output, table=args.table, measures=args.measures, picture=args.picture, report=args.report,
+        frame=args.frame, mirrored=args.mirrored, force=args.force, age_days=args.gestational_age,
+        age_formula=args.age_formula,
     )  # fmt: skip
-    print_lengths(shown(estimate_file, args.volume, options, estimate_options(args)).lengths)
-
-
-def shown(estimate: Callable[..., Result], *arguments) -> Result:
-    """Call ``estimate(client, *arguments, progress=..., warn=...)``, and show what it tells on standard error."""
-    from FetalPoseLib import scene as mrml
-    from FetalPoseLib.session.estimate_file import NetworkFailedError
-
-    mrml.silence_log()
-    bar = _Bar()
-    try:
-        with WorkerClient() as client:
-            return estimate(client, *arguments, progress=bar.show, warn=bar.warn)
-    except NetworkFailedError as error:
-        bar.close()
-        if error.details:
-            print(printable(error.details.strip()), file=sys.stderr)
-        raise
-    finally:
-        bar.close()
-
-
-def print_lengths(rows: list[dict]) -> None:
-    """The rows of `measurements.length_table`, a line each."""
-    for row in rows:
-        within = f"   {row['low_mm']:>6} to {row['high_mm']:>6} mm" if row.get("low_mm") else ""
-        print(f"{row['segment']:<24}{row['length_mm'] or '-':>8} mm{within}")
-
-
-class _Bar:
-    """A bar on standard error, from the first progress to the first warning or the end."""
-
-    def __init__(self) -> None:
-        self._bar: tqdm | None = None
-
-    def show(self, progress) -> None:
-        total = 3 + progress.iterations
-        if self._bar is None:
-            self._bar = tqdm(total=total, unit="step", file=sys.stderr, leave=False)
-        self._bar.set_description(progress.stage, refresh=False)
-        self._bar.total = total
-        stage = "locate" if progress.stage == "search" else progress.stage
-        self._bar.n = min(_STAGES.index(stage) + (progress.iteration or 0), total)
-        self._bar.refresh()
-
-    def warn(self, sentence: str) -> None:
-        self.close()
-        print(f"fetalpose: warning: {printable(' '.join(sentence.split()))}", file=sys.stderr)
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
+    result = shown(estimate_file, args.volume, options, estimate_options(args))
+    print_lengths(result.lengths)
+    print_summary(result.measures)

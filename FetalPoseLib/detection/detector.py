@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from FetalPoseLib.body.fetal_frame import FetalFrame
-from FetalPoseLib.detection.locate import Reading, coarse_frames, distinct, read_frames
+from FetalPoseLib.detection.locate import Reading, certain_heads, coarse_frames, distinct, read_frames
 from FetalPoseLib.detection.search import (
     FrameSearch,
     Judged,
@@ -25,6 +25,7 @@ from FetalPoseLib.detection.search import (
     rounds_of_frames,
     starts,
 )
+from FetalPoseLib.detection.view import Scan, View
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.network.heatmaps import decode
 from FetalPoseLib.network.precision import autocast
@@ -32,11 +33,11 @@ from FetalPoseLib.network.task_spec import TaskSpec
 from FetalPoseLib.network.unet import LandmarkNet, set_normalisation
 from FetalPoseLib.volume.grid import Grid, Volume, canonical_grid
 from FetalPoseLib.volume.intensity import exchanged_greys, normalise_intensity, picture_of
-from FetalPoseLib.volume.resampling import resample, sample, sample_each
+from FetalPoseLib.volume.probe_volume import ProbeVolume
+from FetalPoseLib.volume.resampling import resample
 
 LEAST_SIDE_MM = 30.0  # a fetus of 10 weeks lies in a sac of about this width
 FIRST_READINGS = 3  # of the frame, that pass 2 judges before a search
-LEAST_CONFIDENCE = 0.08  # from which a landmark counts as visible
 INVERTED = (
     "The picture is inverted: a fetus is recognised in it with dark and bright exchanged only. Invert its greys, "
     "in Slicer with InvertIntensityImageFilter of the module Simple Filters, and estimate again."
@@ -82,58 +83,6 @@ class TrainedNetwork:
 
 
 @dataclass(frozen=True, eq=False)
-class Scan:
-    """A volume on the canonical grid: ``image`` (nz, ny, nx), normalised, exactly 0 outside the sector."""
-
-    image: torch.Tensor
-    grid: Grid
-
-    def on(self, grid: Grid) -> torch.Tensor:
-        """The scan read on another grid."""
-        return sample(self.image, self.grid, grid)
-
-    def on_each(self, grids: Sequence[Grid]) -> torch.Tensor:
-        """The scan read on N grids of one shape, (N, nz, ny, nx)."""
-        return sample_each(self.image, self.grid, grids)
-
-
-@dataclass(frozen=True, eq=False)
-class View:
-    """One look of the network: its input on ``grid``, its heatmaps, and the pose read from them.
-
-    ``points`` (16, 3) RAS mm; ``confidence`` (16,); ``frame`` is where it looked from, None where it saw the whole
-    ``scan`` at once; ``inverted`` says that the network recognises a fetus only with dark and bright exchanged.
-    """
-
-    image: torch.Tensor
-    grid: Grid
-    heatmaps: torch.Tensor
-    points: np.ndarray
-    confidence: np.ndarray
-    scan: Scan
-    frame: FetalFrame | None = None
-    inverted: bool = False
-
-    @property
-    def certainty(self) -> float:
-        """Mean confidence of the landmarks: pass 2's own verdict on the frame."""
-        return float(self.confidence.mean())
-
-    @property
-    def own_frame(self) -> FetalFrame | None:
-        """The frame of the view's own landmarks, None where the trunk is not visible."""
-        return FetalFrame.find(self.points)
-
-    def visible(self, points: np.ndarray, confidence: np.ndarray) -> np.ndarray:
-        """The points (16, 3) with NaN for those that the network is unsure of or that lie outside what was scanned."""
-        voxels = np.nan_to_num(np.round(self.grid.to_voxel(points)), nan=-1).astype(int)
-        inside = ((voxels >= 0) & (voxels < self.grid.shape)).all(axis=1)
-        x, y, z = np.clip(voxels, 0, np.array(self.grid.shape) - 1).T
-        scanned = (self.image[z, y, x] != 0).cpu().numpy()
-        return np.where((inside & scanned & (confidence >= LEAST_CONFIDENCE))[:, None], points, np.nan)
-
-
-@dataclass(frozen=True, eq=False)
 class Detector:
     """Looks at volumes with a model's networks.
 
@@ -168,7 +117,7 @@ class Detector:
         name = next(name for name, network in self.networks.items() if network is main)
         return replace(self, networks={**self.networks, name: replace(main, net=net, spec=spec)})
 
-    def look(self, volume: Volume, frame: FetalFrame | None = None) -> Generator[SearchStep, None, View]:
+    def look(self, volume: Volume | ProbeVolume, frame: FetalFrame | None = None) -> Generator[SearchStep, None, View]:
         """The generator's value is the view in which the pose is read and may be refined; ``frame`` replaces pass 1.
 
         Yields a `SearchStep` after every forward pass of a search, if there is one. Close it to cancel.
@@ -184,16 +133,13 @@ class Detector:
         if frame is not None:
             return self._best_view([frame], scan)
         located, grid = self._located(scan)
+        heads = certain_heads(located, grid)
         frames = self.first_frames(scan, located, grid)
         view = self._best_view(frames, scan) if frames else None
         if view is not None and view.certainty >= self.search.doubt:
-            return view
+            return replace(view, heads=heads, unsearched=True)
         inverted = self._is_fetus_in(Scan(exchanged_greys(scan.image), scan.grid))
-        points = starts(located, grid, bright_middle(scan.image, scan.grid), self.search.peaks)
-        search = FrameSearch(lambda frames: self._oriented(frames, scan), lambda frames: self._judged(frames, scan),
-                             self.search)  # fmt: skip
-        known = [] if view is None else [_judged(view)]
-        best = yield from search.run(rounds_of_frames(points, scan.grid, self.search), known)
+        best = yield from self._searched(scan, located, grid, known=[] if view is None else [_judged(view)])
         if best is None:
             raise FetalPoseError(
                 "No fetus found: nothing in the volume looks like a fetus in any orientation. "
@@ -204,7 +150,25 @@ class Detector:
                     "trunk and start from them."
                 )
             )
-        return replace(best.view, inverted=inverted)
+        return replace(best.view, inverted=inverted, heads=heads)
+
+    def search_beyond(self, view: View) -> Generator[SearchStep, None, View | None]:
+        """Search the scan of a view for another frame; the generator's value is the best other view, None without any.
+
+        Yields as `look`.
+        """
+        rejected = [frame for frame in (view.frame, view.own_frame) if frame is not None]
+        best = yield from self._searched(view.scan, *self._located(view.scan), rejected=rejected)
+        return None if best is None else replace(best.view, heads=view.heads)
+
+    def _searched(
+        self, scan: Scan, located: torch.Tensor, grid: Grid, *, known: Sequence[Judged] = (),
+        rejected: Sequence[FetalFrame] = (),
+    ) -> Generator[SearchStep, None, Judged | None]:  # fmt: skip
+        points = starts(located, grid, bright_middle(scan.image, scan.grid), self.search.peaks)
+        search = FrameSearch(lambda frames: self._oriented(frames, scan), lambda frames: self._judged(frames, scan),
+                             self.search)  # fmt: skip
+        return (yield from search.run(rounds_of_frames(points, scan.grid, self.search), known, rejected))
 
     def first_frames(self, scan: Scan, located: torch.Tensor, grid: Grid) -> list[FetalFrame]:
         """The first reading of pass 1: how the fetus is turned, seen from head and sacrum; likeliest first."""
@@ -217,7 +181,7 @@ class Detector:
         frames = self.first_frames(scan, *self._located(scan))
         return bool(frames) and self._best_view(frames, scan).certainty >= self.search.certain
 
-    def _scan(self, volume: Volume) -> Scan:
+    def _scan(self, volume: Volume | ProbeVolume) -> Scan:
         spacing = self.main.spec.spacing_mm
         grid = canonical_grid(volume, spacing)
         extent = np.array(grid.shape) * spacing

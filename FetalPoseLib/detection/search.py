@@ -11,7 +11,7 @@ is right to some 20 degrees and its size to some 30 %. The search ends as soon a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -44,7 +44,7 @@ class SearchOptions:
     judged : distinct frames of *orient*'s first readings that pass 2 judges after each round at the most, and as many
         of its closer ones
     settled : of these, the most certain ones that pass 2 judges once more in the frame of their own landmarks
-    batch : looks in one forward pass; the search can be cancelled between two of them
+    batch : views in one forward pass; the search can be cancelled between two of them
     same_deg : degrees up to which two frames are the same if their places agree, too
     same_shift : distance of the origins, in body units, up to which two frames are in the same place
     same_ratio : ratio of the sizes up to which two frames are of the same body
@@ -86,9 +86,9 @@ class Judged:
 
 @dataclass(frozen=True)
 class SearchStep:
-    """How far the search is: ``looks`` of ``total`` taken, and the best ``certainty`` so far (0 if there is none)."""
+    """How far the search is: ``views`` of ``total`` taken, and the best ``certainty`` so far (0 if there is none)."""
 
-    looks: int
+    views: int
     total: int
     certainty: float
 
@@ -138,10 +138,10 @@ def rounds_of_frames(starts: list[list[Start]], volume: Grid, options: SearchOpt
     plan = [product(found, options.sizes_mm) for found in starts]
     directions = sphere_directions(options.directions)
     rounds = []
-    for looks in plan:
+    for pairs in plan:
         frames = [
             start.frame(direction, size, number * GOLDEN_ANGLE)
-            for start, size in looks
+            for start, size in pairs
             for number, direction in enumerate(directions)
         ]
         rounds.append([frame for frame in frames if _within(frame, volume, options.room)])
@@ -171,36 +171,38 @@ class FrameSearch:
     judge: Callable[[list[FetalFrame]], list[Judged]]
     options: SearchOptions = SearchOptions()
 
-    def run(self, rounds: list[list[FetalFrame]], known: list[Judged]) -> Generator[SearchStep, None, Judged | None]:
+    def run(
+        self, rounds: list[list[FetalFrame]], known: Sequence[Judged] = (), rejected: Sequence[FetalFrame] = ()
+    ) -> Generator[SearchStep, None, Judged | None]:
         """Yield a `SearchStep` after every forward pass; the generator's value is the best frame, None without any.
 
         ``known`` are frames that pass 2 has judged before; they are not judged again, and the best of them may win.
-        Close the generator to cancel.
+        ``rejected`` are frames that are not to be judged. Close the generator to cancel.
         """
-        judged, coarse, fine, looks = list(known), [], [], 0
+        judged, coarse, fine, views = list(known), [], [], 0
         proposed: list[FetalFrame] = []  # frames that *orient* has looked from again
-        tried = [frame for one in known for frame in (one.frame, one.own_frame) if frame is not None]
+        tried = [*rejected, *(frame for one in known for frame in (one.frame, one.own_frame) if frame is not None)]
         total = sum(map(len, rounds))
         for frames in rounds:
             for batch in _batches(frames, self.options.batch):
                 coarse += [reading for found in self.look(batch) for reading in found]
-                looks += len(batch)
-                yield SearchStep(looks, total, _certainty(judged))
+                views += len(batch)
+                yield SearchStep(views, total, _certainty(judged))
             for batch in _batches(self._best(coarse, [*tried, *proposed], self.options.closer), self.options.batch):
                 fine += [reading for found in self.look(batch) for reading in found]
                 proposed += batch
-                yield SearchStep(looks, total, _certainty(judged))
+                yield SearchStep(views, total, _certainty(judged))
             chosen = self._best(fine, tried, self.options.judged)
             chosen += self._best(coarse, [*tried, *chosen], self.options.judged)
             first: list[Judged] = []
             for batch in _batches(chosen, self.options.batch):
                 first += self.judge(batch)
-                yield SearchStep(looks, total, _certainty(judged + first))
+                yield SearchStep(views, total, _certainty(judged + first))
             first.sort(key=lambda one: -one.certainty)
             own = [one.own_frame for one in first[: self.options.settled] if one.own_frame is not None]
             judged += first + (self.judge(own) if own else [])
             tried += chosen + own
-            yield SearchStep(looks, total, _certainty(judged))
+            yield SearchStep(views, total, _certainty(judged))
             if _certainty(judged) >= self.options.certain:
                 break
         return max(judged, key=lambda one: one.certainty, default=None)

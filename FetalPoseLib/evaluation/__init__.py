@@ -1,4 +1,5 @@
-"""How good a pose is, and pictures of it: ``metrics``, ``pose_picture``.
+"""How good a pose is, and what it looks like: ``metrics``, ``pairs``, ``report``, ``pose_picture``, ``pose_report``.
 
-Imports ``volume`` and ``body``. A new file here is a measure, a statistic or a picture of poses.
+May import `measurement`, `volume`, `body`, `files` and `errors`. A new file here is a measure, a statistic, a report
+or a picture of poses.
 """

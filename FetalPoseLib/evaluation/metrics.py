@@ -10,15 +10,15 @@ from FetalPoseLib.body.skeleton import Skeleton, load_skeleton
 def landmark_errors(predicted, truth) -> np.ndarray:
     """Euclidean distances in mm between poses (N, 16, 3): (N, 16).
 
-    NaN where the truth has no landmark, infinite where the truth has it and the prediction does not: a miss at every
+    NaN where the truth has no landmark, infinite where the truth has it and the prediction does not: wrong at every
     threshold, so that leaving a landmark out never improves a PCK.
     """
     predicted, truth = np.asarray(predicted, dtype=np.float64), np.asarray(truth, dtype=np.float64)
     if predicted.shape != truth.shape or truth.shape[-1] != 3:
         raise ValueError(f"poses of shapes {predicted.shape} and {truth.shape} cannot be compared")
     errors = np.linalg.norm(predicted - truth, axis=-1)
-    missed = np.isnan(errors) & np.isfinite(truth).all(axis=-1)
-    return np.where(missed, np.inf, errors)
+    not_found = np.isnan(errors) & np.isfinite(truth).all(axis=-1)
+    return np.where(not_found, np.inf, errors)
 
 
 def pck(errors, thresholds, *, axis: int | None = None) -> np.ndarray:
@@ -58,7 +58,8 @@ def wrong_side_limbs(predicted, truth, skeleton: Skeleton | None = None) -> np.n
 def summary(predicted, truth, skeleton: Skeleton | None = None) -> dict:
     """The measures of a set of poses (N, 16, 3) as a dict that JSON can hold; None where there is nothing to measure.
 
-    ``mean_mm`` and ``median_mm`` are over the landmarks detected, ``missed`` counts those that were not.
+    ``mean_mm`` and ``median_mm`` are over the landmarks that were found, ``missed`` counts those in the truth that were
+    not.
     ``lengths`` holds the mean absolute error and the bias (predicted - true) of the segments, in mm.
     """
     skeleton = skeleton or load_skeleton()

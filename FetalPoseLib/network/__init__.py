@@ -1,4 +1,5 @@
 """The network: U-Net, recurrent layer, heatmaps, losses, weights, quantisation, precision.
 
-Imports ``body`` and ``volume``. A new file here is a part of a network or of its weights' file.
+May import `volume`, `body`, `files`, `resources` and `errors`. A new file here is a part of a network or of its
+weights' file.
 """

@@ -16,7 +16,7 @@ def render(points, array_shape: tuple[int, int, int], sigma: float, device="cpu"
 def render_mean(points, array_shape: tuple[int, int, int], sigma: float, device="cpu") -> torch.Tensor:
     """The mean map over A bodies: (A, 16, 3) voxels to (16, nz, ny, nx) float32.
 
-    This is the label proxy of the paper (section 2.2). A body without the landmark (NaN) has no say in its map.
+    This is the label proxy of the paper (section 2.2). A body without the landmark (NaN) does not count in its map.
     """
     x, y, z = (profile.transpose(0, 1) for profile in _profiles(points, array_shape, sigma, device))
     seen = (x.amax(dim=-1) > 0).sum(dim=1).clamp(min=1)
@@ -99,7 +99,7 @@ def _subvoxel(values: torch.Tensor, peak: list[int]) -> tuple[list[float], float
     """The maximum at `peak` (z, y, x) refined to (x, y, z) within half a voxel, and how much higher it is there.
 
     A Gaussian's marginal over a 3x3x3 window is again Gaussian, and its logarithm a parabola: its vertex is exact, and
-    summing nine voxels a plane evens out noise. At a border the window moves inwards and the vertex still is exact.
+    summing nine voxels per plane evens out noise. At a border the window moves inwards and the vertex still is exact.
     """
     start = [min(max(p - 1, 0), max(n - 3, 0)) for p, n in zip(peak, values.shape, strict=True)]
     z, y, x = start

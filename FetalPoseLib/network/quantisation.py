@@ -1,8 +1,9 @@
 """Weights as small integers: kernels in 8 bits with one scale per output row, or in 4 bits with one per group.
 
 Kernels are the tensors of two and more dimensions, nearly all of a file. Biases and batch norm stay as they are. In
-8 bits a weight errs by half of a 127th of its row's largest weight at most. 4 bits halve the file once more. The scale
-of each group of `GROUP` weights is the one of `CLIPS` with the least squared error: a few large weights may be clipped.
+8 bits the error of a weight is at most half of a 127th of its row's largest weight. 4 bits halve the file once more.
+The scale of each group of `GROUP` weights is the one of `CLIPS` with the least squared error: a few large weights may
+be clipped.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Yang et al., "FetusMap: Fetal Pose Estimation in 3D Ultrasound", MICCAI 2019: th
 the gradient checkpointing (GCP) of section 2.3. Blocks of consecutive convolutions (Conv), four max-pooling layers on
 the way down, four deconvolutions (Deconv) on the way up, each joined to the features of its own level by a
 concatenation; every Conv and Deconv is followed by batch normalisation (BN) and ReLU; a linear 1x1x1 Conv ends in one
-heatmap a landmark. Ours are the widths, which the paper does not give, and ``input_stride``: with 2, the first Conv
+heatmap per landmark. Ours are the widths, which the paper does not give, and ``input_stride``: with 2, the first Conv
 has stride 2, so that level one and the heatmaps lie at half the input's resolution, which is what a CPU can train.
 It trains under bfloat16 autocast; the memory format ``torch.channels_last_3d`` is then the faster one on a CPU.
 
@@ -119,7 +119,7 @@ class LandmarkNet(nn.Module):
     in_channels : int
         Channels of the input volume.
     out_channels : int
-        Heatmaps, one a landmark.
+        Heatmaps, one per landmark.
     width : int
         Channels of level one; each level below has twice as many, up to `max_channels`.
     input_stride : 1 or 2
@@ -131,8 +131,8 @@ class LandmarkNet(nn.Module):
     recurrence : int
         Channels of a landmark's state in the RNN after the last Conv (see `recurrent`); 0 for none.
     checkpointing : bool
-        Whether to train with GCP: less memory, one more forward pass a step, the same gradients. An attribute that may
-        be changed at any time.
+        Whether to train with GCP: less memory, one more forward pass per step, the same gradients. An attribute that
+        may be changed at any time.
 
     Raises
     ------

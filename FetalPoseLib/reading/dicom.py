@@ -28,7 +28,7 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True, eq=False)
 class DicomVolume:
-    """Headers that were read and believed; the voxels are not read yet.
+    """Headers that were read and checked; the voxels are not read yet.
 
     Attributes
     ----------

@@ -33,7 +33,7 @@ def stated_bytes(file: DicomFile) -> int:
         raise damaged(f"its file {shown(file.path.name)} states no sizes of its images") from None
     if count <= 0 or bits not in (8, 16, 32):
         name, rows, columns = shown(file.path.name), data.Rows, data.Columns
-        raise damaged(f"the images of its file {name} have {rows} rows, {columns} columns and {bits} bits a pixel")
+        raise damaged(f"the images of its file {name} have {rows} rows, {columns} columns and {bits} bits per pixel")
     check_bytes(count * bits // 8)
     return count * bits // 8
 
@@ -119,7 +119,7 @@ def _grey(array: np.ndarray, photometric: str, file: DicomFile, lossy: bool) -> 
         middle = np.int32(grey_level) if grey_level is not None else first[plane, ..., None].astype(np.int32)
         if np.abs(others[plane].astype(np.int32) - middle).max() > max(allowed, 1 if grey_level is not None else 0):
             raise FetalPoseError(
-                f"The images of its file {shown(file.path.name)} have several values a voxel (colour) that differ. "
+                f"The images of its file {shown(file.path.name)} have several values per voxel (colour) that differ. "
                 "Export the volume in grey, without Doppler or a colour map."
             )
     return first

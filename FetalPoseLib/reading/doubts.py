@@ -19,7 +19,7 @@ SENTENCES = {
     "middle": "The beams' angles lie {value} degrees off straight ahead. Their middle was taken for straight ahead, "
     "which bends lengths if the machine steered the fan aside. Compare one length with the machine's.",
     "frames": "The file states {value}. What it holds was counted. Check that the frame is the one you mean.",
-    "one_mm": "Some axes measure exactly 1 mm a voxel and others do not ({value} mm): programs write 1 mm where they "
+    "one_mm": "Some axes measure exactly 1 mm per voxel and others do not ({value} mm): programs write 1 mm where they "
     "know nothing. Compare one length along each axis with the machine's.",
     "unit": "The file states neither a unit nor an orientation, and every voxel measures exactly 1, which programs "
     "write where they know nothing. It was taken for 1 mm. Compare one length along each axis with the machine's.",

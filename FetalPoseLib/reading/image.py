@@ -32,7 +32,7 @@ class Axis:
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """A header that was read and believed; its voxels are not read yet.
+    """A header that was read and checked; its voxels are not read yet.
 
     Attributes
     ----------
@@ -126,8 +126,8 @@ def choose_frame(frame: int | None, frames: int) -> int:
             "line), or save it as a volume of its own."
         )
     if frame is not None and not 1 <= frame <= frames:
-        held = f"{frames} volumes over time" if frames > 1 else "one volume"
-        raise FetalPoseError(f"It holds {held}, so there is no number {frame}. Choose another, or leave it out.")
+        content = f"{frames} volumes over time" if frames > 1 else "one volume"
+        raise FetalPoseError(f"It holds {content}, so there is no number {frame}. Choose another, or leave it out.")
     return frame or 1
 
 
@@ -138,8 +138,8 @@ def grey(array: np.ndarray) -> np.ndarray:
         return array[..., 0]  # a fourth is opacity
     if channels != 1:
         raise FetalPoseError(
-            f"It has several values a voxel ({channels}: colour or vectors) that differ. Choose a greyscale volume, or "
-            "convert it (Slicer's module Vector to Scalar Volume)."
+            f"It has several values per voxel ({channels}: colour or vectors) that differ. Choose a greyscale volume, "
+            "or convert it (Slicer's module Vector to Scalar Volume)."
         )
     return array[..., 0]
 

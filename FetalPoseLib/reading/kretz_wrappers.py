@@ -140,7 +140,7 @@ def _member(stream: BinaryIO, stack: ExitStack) -> tuple[BinaryIO, int] | str:
 
 
 def _checked_member(archive: zipfile.ZipFile, stack: ExitStack) -> tuple[BinaryIO, int] | str:
-    """Inflated and counted once before it is believed, block by block."""
+    """As `_member`; the member is inflated block by block and counted before its size is relied on."""
     members = [info for info in archive.infolist() if not info.is_dir()]
     if len(members) > MAX_MEMBERS:
         return f"It is a zip of {len(members)} files. Unpack it and choose one."

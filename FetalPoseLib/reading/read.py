@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -19,7 +21,7 @@ from FetalPoseLib.reading.metaimage import is_metaimage, open_metaimage
 from FetalPoseLib.reading.names import shown
 from FetalPoseLib.reading.nifti import is_nifti, open_nifti
 from FetalPoseLib.reading.nrrd import is_nrrd, open_nrrd
-from FetalPoseLib.reading.refusals import no_spacing
+from FetalPoseLib.reading.refusals import NotStatedError, no_spacing
 from FetalPoseLib.reading.streams import GZIP, cannot_open, open_file, read_head
 
 _SNIFF = 540  # bytes, the longest header that is recognized by its size
@@ -44,7 +46,7 @@ _Result = TypeVar("_Result")
 
 
 class Source(Protocol):
-    """Headers that were read and believed; the voxels are not read yet."""
+    """Headers that were read and checked; the voxels are not read yet."""
 
     @property
     def ijk_to_ras(self) -> np.ndarray: ...
@@ -109,23 +111,52 @@ def named(path: Path, act: Callable[[], _Result]) -> _Result:
         raise FetalPoseError(f"{shown(path)} cannot be read as a volume. {cannot_open(error)}") from error  # type: ignore
 
 
-def look_all(paths: Sequence[Path]) -> tuple[Doubt, ...]:
-    """The doubts about the file or the DICOM series that another program has read, without its voxels.
+@dataclass(frozen=True)
+class Stated:
+    """What is known of a file that another program has read.
 
-    Raises
-    ------
-    FetalPoseError
-        As for `look`; of a series, only its spacing is looked at.
+    Attributes
+    ----------
+    doubts : tuple of Doubt
+        What it leaves open; empty where `reading` does not read it.
+    refusal : str, optional
+        Why the other program's spacing or sides must not be used: the file does not state them. None where it does,
+        or where `reading` does not read it.
     """
+
+    doubts: tuple[Doubt, ...] = ()
+    refusal: str | None = None
+
+
+def look_all(paths: Sequence[Path]) -> Stated:
+    """What the file or the DICOM series that another program has read states, without its voxels.
+
+    Of a series, only its spacing is looked at. A file of a format that `reading` does not know, or one that was damaged
+    or taken away since, states nothing.
+    """
+    try:
+        return Stated(_doubts(paths))
+    except NotStatedError as error:
+        return Stated(refusal=str(error))
+    except FetalPoseError:
+        return Stated()
+
+
+def _doubts(paths: Sequence[Path]) -> tuple[Doubt, ...]:
     if len(paths) == 1:
         return () if is_kretz(paths[0]) else look(paths[0]).doubts
-    for path in {paths[0], paths[len(paths) // 2], paths[-1]} if paths else ():
-        with open_file(path) as file:
-            if not is_dicom(file.read(_SNIFF)):
-                return ()
-        if pixel_spacing(read_dicom_file(path).data) is None:
-            raise named(path, lambda: no_spacing("spacing of its pixels (PixelSpacing)"))
+    for index in {0, len(paths) // 2, len(paths) - 1} if paths else ():
+        named(paths[index], partial(_check_pixel_spacing, paths[index]))
     return ()
+
+
+def _check_pixel_spacing(path: Path) -> None:
+    """Raise NotStatedError if the file is a DICOM image that does not state how large its pixels are."""
+    with open_file(path) as file:
+        if not is_dicom(file.read(_SNIFF)):
+            return
+    if pixel_spacing(read_dicom_file(path).data) is None:
+        raise no_spacing("spacing of its pixels (PixelSpacing)")
 
 
 def check_exists(path: Path) -> None:

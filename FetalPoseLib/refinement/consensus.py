@@ -18,7 +18,8 @@ from torch import Tensor
 
 from FetalPoseLib.body.fetal_frame import FetalFrame
 from FetalPoseLib.body.skeleton import load_skeleton
-from FetalPoseLib.detection.detector import Detector, View
+from FetalPoseLib.detection.detector import Detector
+from FetalPoseLib.detection.view import View
 from FetalPoseLib.refinement.pose_reader import PoseReader
 from FetalPoseLib.volume.axis_turns import MIRROR, AxisTurn
 from FetalPoseLib.volume.grid import Grid

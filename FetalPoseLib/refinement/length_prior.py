@@ -13,7 +13,7 @@ from FetalPoseLib.detection.locate import SIZES
 from FetalPoseLib.errors import FetalPoseError
 
 LEAST_LOG_SD = 0.2  # of the log of a length: a few hundred atlases are not all bodies, and peaks are not exact
-MAX_LENGTH_COST = 12.5  # of a length: five standard deviations and more are all impossible alike
+MAX_LENGTH_COST = 12.5  # of a length: that of five standard deviations, and of all beyond
 SIZES_MM = np.geomspace(*SIZES, 24)  # the body units that are tried
 
 

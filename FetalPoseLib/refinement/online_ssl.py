@@ -142,14 +142,14 @@ class OnlineSsl:
         return points, confidence
 
     def _support_set(self, points: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """D^t of Eq. 1: aligned atlases (k, 16, 3) RAS mm, agreeing on what is held, and residuals (k,) mm^2."""
+        """D^t of Eq. 1: aligned atlases (k, 16, 3) RAS mm, agreeing on what stays in place, and residuals (k,) mm^2."""
         options = self.options
         if options.sides:
             points = self.library.likelier_sides(points, options.k, similarity=options.similarity)
         aligned, residual = self.library.support_set(points, options.k, similarity=options.similarity)
         least = options.hold_confidence
-        held = () if least is None else np.flatnonzero(confidence >= least)
-        for landmark in {*held, *self.placed}:
+        kept = () if least is None else np.flatnonzero(confidence >= least)
+        for landmark in {*kept, *self.placed}:
             aligned[:, landmark] = points[landmark]
         return aligned, residual
 

@@ -46,7 +46,8 @@ class OnlineSslOptions:
 
 RefinementOptions = ConsensusOptions | OnlineSslOptions
 
-#: By name. *holding* is the paper's with the confident landmarks held; its values were chosen on validation subjects.
+#: By name. *holding* is the paper's, and keeps the confident landmarks in place; its values were chosen on validation
+#: subjects.
 REFINEMENTS: dict[str, RefinementOptions] = {
     CONSENSUS: ConsensusOptions(),
     "paper": OnlineSslOptions(),

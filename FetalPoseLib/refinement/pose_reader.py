@@ -143,11 +143,11 @@ def _merged(found: list[Candidates], skeleton: Skeleton, placed: dict, apart: fl
     """
     merged = list(found)
     for pair in skeleton.symmetric_pairs:
-        loose, held = ([found[i] for i in pair if (i in placed) is there] for there in (False, True))
-        if not loose:
+        free, by_person = ([found[i] for i in pair if (i in placed) is there] for there in (False, True))
+        if not free:
             continue
-        points, heights = (np.concatenate(both) for both in zip(*loose, strict=True))
-        taken = np.concatenate([np.empty((0, 3)), *(points for points, _ in held)])
+        points, heights = (np.concatenate(both) for both in zip(*free, strict=True))
+        taken = np.concatenate([np.empty((0, 3)), *(points for points, _ in by_person)])
         kept: list[int] = []
         for i in np.argsort(-heights, kind="stable"):
             if (np.linalg.norm(np.concatenate([taken, points[kept]]) - points[i], axis=1) > apart).all():

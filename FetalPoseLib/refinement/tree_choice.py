@@ -1,7 +1,7 @@
 """The cheapest choice of one candidate per landmark on the skeleton's tree, exact by dynamic programming.
 
 A pictorial structure (Felzenszwalb and Huttenlocher, IJCV 61, 2005) whose nodes are single landmarks and symmetric
-pairs. A node costs the more, the lower its peaks are; an edge costs the negative log-likelihood of its segments'
+pairs. A node costs more where its peaks are lower. An edge costs the negative log-likelihood of its segments'
 lengths in a body of each size that is tried (`length_prior`).
 """
 

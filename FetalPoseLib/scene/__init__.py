@@ -3,12 +3,16 @@
 The 16-point markups node is the one source of truth. `pose` makes and reads it, `derived` computes the lengths, the
 provenance and the skeleton model from it, `observer` does so whenever a point moves, `storage` writes and reads
 `.mrk.json`, `volumes` turns a volume node into what the network takes. All of it runs in 3D Slicer and, without an
-application, on the slicer-core package. Importing it does not import torch.
+application, on the slicer-core package.
+
+May import `reading`, `volume`, `body`, `files` and `errors`, and the packages slicer and vtk. Importing it does not
+import torch. A new file here is one more node, or one more thing that a node shows.
 """
 
 from FetalPoseLib.scene.derived import show_skeleton, update_derived
 from FetalPoseLib.scene.doubtful import InstanceFile, doubts_of, is_confirmed
 from FetalPoseLib.scene.labels import show_lengths
+from FetalPoseLib.scene.measures import crown_rump_of, head_turn_of, measures_of, set_crown_rump, set_head_turn
 from FetalPoseLib.scene.observer import PoseObserver
 from FetalPoseLib.scene.pose import (
     adopt_pose,
@@ -17,7 +21,7 @@ from FetalPoseLib.scene.pose import (
     is_pose,
     is_whole,
     length_intervals_of,
-    moved_landmarks,
+    placed_landmarks,
     points_of,
     pose_node,
     provenance_of,
@@ -30,6 +34,7 @@ from FetalPoseLib.scene.volumes import (
     add_volume,
     new_scene,
     read_volume,
+    recorded_volume,
     silence_log,
     volume_from_node,
     write_volume,
@@ -43,22 +48,28 @@ __all__ = [
     "adopt_pose",
     "confidence_of",
     "create_pose",
+    "crown_rump_of",
     "doubts_of",
+    "head_turn_of",
     "is_confirmed",
     "is_pose",
     "is_whole",
     "length_intervals_of",
     "load_pose",
-    "moved_landmarks",
+    "measures_of",
+    "placed_landmarks",
     "new_scene",
     "points_of",
     "pose_node",
     "provenance_of",
     "radius_of",
     "read_volume",
+    "recorded_volume",
     "reset_landmarks",
     "save_pose",
+    "set_crown_rump",
     "set_estimate",
+    "set_head_turn",
     "show_lengths",
     "show_skeleton",
     "silence_log",

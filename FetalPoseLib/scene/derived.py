@@ -1,4 +1,4 @@
-"""What follows from the 16 points: lengths and provenance on the markups node, and the skeleton as a tube model.
+"""What follows from the 16 points: measurements and provenance on the markups node, the skeleton as a tube model.
 
 Lengths are static measurements, because MRML has no kind that measures between two control points of sixteen. A
 markups file keeps measurements but no node attributes; so the provenance travels in it as the description of one more
@@ -16,10 +16,11 @@ from FetalPoseLib.body.measurements import segment_lengths
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.scene.labels import update_labels
 from FetalPoseLib.scene.markups_file import PROVENANCE, provenance_in
+from FetalPoseLib.scene.measures import update_measures
 from FetalPoseLib.scene.ownership import own, owned
-from FetalPoseLib.scene.pose import PREFIX, SKELETON, moved_landmarks, points_of, provenance_of
+from FetalPoseLib.scene.pose import PREFIX, SKELETON, placed_landmarks, points_of, provenance_of
 
-MOVED = PREFIX + "MovedLandmarks"
+PLACED = PREFIX + "MovedLandmarks"  # the name in all files
 MODEL_ROLE = "FetalPose.SkeletonModel"  # node reference from the pose to its model
 TUBE_RADIUS_MM = 0.8
 
@@ -28,6 +29,7 @@ def update_derived(node) -> None:
     """Make lengths, provenance and, if there is one, the skeleton model of a pose node agree with its points."""
     points = points_of(node)
     _update_lengths(node, points)
+    update_measures(node, points)
     _update_provenance(node)
     model = owned(node, MODEL_ROLE)
     if model is not None:
@@ -89,9 +91,9 @@ def _update_provenance(node) -> None:
         restore_provenance(node)  # our file, read by someone else's loader
     if node.GetAttribute(SKELETON) is None:
         return  # someone else's points: they get lengths, but no claim of where they come from
-    moved = " ".join(moved_landmarks(node))
-    if node.GetAttribute(MOVED) != moved:
-        node.SetAttribute(MOVED, moved)
+    placed = " ".join(placed_landmarks(node))
+    if node.GetAttribute(PLACED) != placed:
+        node.SetAttribute(PLACED, placed)
     measurement = node.GetMeasurement(PROVENANCE)
     if measurement is None:
         measurement = _add_measurement(node, PROVENANCE, "")

@@ -13,7 +13,6 @@ from FetalPoseLib.reading.doubts import SENTENCES, Doubt
 from FetalPoseLib.reading.image import one_mm_doubt
 from FetalPoseLib.reading.kretz_wrappers import is_kretz
 from FetalPoseLib.reading.read import look_all
-from FetalPoseLib.reading.refusals import NotStatedError
 
 INSTANCES_ATTRIBUTE = "DICOM.instanceUIDs"  # of a volume node: what Slicer's module DICOM has read it from
 DOUBTS_ATTRIBUTE = "FetalPose.Doubts"  # of a volume node: JSON list of [code, value], see `reading.doubts`
@@ -39,10 +38,7 @@ def doubts_of(node, instance_file: InstanceFile | None = None) -> tuple[Doubt, .
     kept = node.GetAttribute(DOUBTS_ATTRIBUTE)
     if kept is not None:
         return _parsed(kept)
-    try:
-        stated = look_all(_files(node, instance_file))
-    except FetalPoseError:  # what must not be used, `check_stated` refuses
-        stated = ()
+    stated = look_all(_files(node, instance_file)).doubts
     spacing = one_mm_doubt(node.GetSpacing())
     return stated + tuple(doubt for doubt in spacing if doubt.code not in {other.code for other in stated})
 
@@ -71,12 +67,9 @@ def check_stated(node) -> None:
     """
     if node.GetAttribute(DOUBTS_ATTRIBUTE) is not None:
         return
-    try:
-        look_all(_files(node))
-    except NotStatedError as error:
-        raise FetalPoseError(f"{error} If you know it, set it in Slicer's module Volumes.") from error
-    except FetalPoseError:  # of a format that Slicer reads and `reading` does not, or moved since
-        return
+    refusal = look_all(_files(node)).refusal
+    if refusal is not None:
+        raise FetalPoseError("{refusal} If you know it, set it in Slicer's module Volumes.", refusal=refusal)
 
 
 def _files(node, instance_file: InstanceFile | None = None) -> list[Path]:

@@ -19,8 +19,8 @@ _POINT_EVENTS = (  # every change of a position, status or name ends in the firs
 class PoseObserver:
     """Updates lengths, provenance and skeleton model of each pose in `scene` while it is started.
 
-    Dragging, undo, unsetting a point, transforms and loading a scene all end in the same few events, so a file saved
-    from anywhere holds true lengths. A logic owns it, not a panel: panels come and go.
+    Dragging, undo, taking a position away, transforms and loading a scene all end in the same few events, so a file
+    saved from anywhere holds true lengths. The module's logic owns it, because a panel may be closed.
 
     Example
     -------

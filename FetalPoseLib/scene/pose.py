@@ -1,7 +1,7 @@
 """The pose as a markups node: 16 named control points, and what the estimator said about them.
 
 A landmark that is not visible is a control point without a position, never a guess. What the estimator put in stays on
-the node (attribute `FetalPose.Original`), so which landmarks a person moved is a comparison, not a record of events:
+the node (attribute `FetalPose.Original`), so which landmarks a person placed is a comparison, not a record of events:
 undo takes a landmark off the list, and an estimator's own updates are never on it.
 """
 
@@ -23,7 +23,7 @@ ORIGINAL = PREFIX + "Original"  # local RAS mm of each landmark before a person 
 SKELETON = PREFIX + "Skeleton"
 INTERVALS = PREFIX + "LengthIntervals"  # mm, of each segment, as JSON; null where an end is not visible
 NOT_VISIBLE = "not visible"  # what is said of a landmark without a position
-MOVED_MM = 1e-3  # positions are stored to 1e-4 mm
+PLACED_MM = 1e-3  # positions are stored to 1e-4 mm
 
 
 def create_pose(scene, name: str = "Fetal pose"):
@@ -50,14 +50,14 @@ def pose_node(scene, estimate, *, name: str = "Fetal pose"):
 def set_estimate(
     node,
     points: np.ndarray,
-    confidence: Sequence[float] | None = None,
+    confidence: Sequence[float] | np.ndarray | None = None,
     *,
     provenance: Mapping[str, str] | None = None,
     corrected: Collection[int] = (),
     radius_mm: Sequence[float] | np.ndarray | None = None,
     length_interval_mm: np.ndarray | None = None,
 ) -> None:
-    """Put the estimator's result into a pose node; this does not count as moved by a person.
+    """Put the estimator's result into a pose node; this does not count as placed by a person.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def set_estimate(
     provenance : dict, optional
         Becomes node attributes, ``Model`` as ``FetalPose.Model``.
     corrected : indices
-        Landmarks that a person placed or marked as not visible: they stay so, and `moved_landmarks` names them.
+        Landmarks that a person placed or marked as not visible: they stay so, and `placed_landmarks` names them.
     radius_mm : (16,), optional
         Written into each point's description after the confidence.
     length_interval_mm : (15, 2), optional
@@ -93,7 +93,7 @@ def set_estimate(
 
 
 def adopt_pose(node) -> None:
-    """Turn any markups node with the 16 names, in whatever order and writing, into a pose node like our own.
+    """Turn any markups node with the 16 names, in any order and spelling, into a pose node like our own.
 
     Raises
     ------
@@ -166,14 +166,14 @@ def confidence_of(node) -> np.ndarray:
 def radius_of(node) -> np.ndarray:
     """In 90 % of cases the truth lies within this distance of a landmark, (16,) in mm, from the descriptions.
 
-    NaN where none is given, where a person moved the landmark, and where a transform has changed lengths since.
+    NaN where none is given, where a person placed the landmark, and where a transform has changed lengths since.
     """
-    radius, moved = np.full(len(load_skeleton()), np.nan), moved_landmarks(node)
+    radius, placed = np.full(len(load_skeleton()), np.nan), placed_landmarks(node)
     if not has_lengths_of_estimate(node):
         return radius
     for row, i in _indices(node).items():
         found = re.search(r"within ([0-9]{1,4}(?:\.[0-9]+)?) mm", node.GetNthControlPointDescription(i))
-        if found and load_skeleton().landmarks[row] not in moved:
+        if found and load_skeleton().landmarks[row] not in placed:
             radius[row] = float(found[1])
     return radius
 
@@ -181,7 +181,7 @@ def radius_of(node) -> np.ndarray:
 def length_intervals_of(node) -> np.ndarray:
     """In 90 % of cases the true length of a segment lies within, (15, 2) in mm.
 
-    NaN where none is given, where an end is not visible, where a person moved an end, and where a transform has
+    NaN where none is given, where an end is not visible, where a person placed an end, and where a transform has
     changed lengths since.
     """
     skeleton = load_skeleton()
@@ -193,20 +193,20 @@ def length_intervals_of(node) -> np.ndarray:
         return intervals
     if stored.shape != intervals.shape or not has_lengths_of_estimate(node):
         return intervals
-    moved = {skeleton.index(name) for name in moved_landmarks(node)}
+    placed = {skeleton.index(name) for name in placed_landmarks(node)}
     for i, segment in enumerate(skeleton.segments):
-        if not {segment.start, segment.end} & moved:
+        if not {segment.start, segment.end} & placed:
             intervals[i] = stored[i]
     return intervals
 
 
-def moved_landmarks(node) -> tuple[str, ...]:
+def placed_landmarks(node) -> tuple[str, ...]:
     """Names of the landmarks that a person placed or marked as not visible since the estimate or the reading."""
     before, now = original_of(node), _local_points(node)
     with np.errstate(invalid="ignore"):
-        moved = (np.abs(now - before) > MOVED_MM).any(axis=1)
-    moved |= np.isnan(now).any(axis=1) != np.isnan(before).any(axis=1)
-    return tuple(name for name, flag in zip(load_skeleton().landmarks, moved, strict=True) if flag)
+        placed = (np.abs(now - before) > PLACED_MM).any(axis=1)
+    placed |= np.isnan(now).any(axis=1) != np.isnan(before).any(axis=1)
+    return tuple(name for name, flag in zip(load_skeleton().landmarks, placed, strict=True) if flag)
 
 
 def reset_landmarks(node, rows: Collection[int]) -> None:

@@ -21,7 +21,7 @@ SUFFIX = ".mrk.json"
 def save_pose(node, path: str | Path) -> None:
     """Write a pose with its lengths and provenance; a file that was there is replaced only on success.
 
-    The points of the file are those in the world: a markups file knows of no transform.
+    The points of the file are those in the world, as the lengths are: a markups file knows of no transform.
 
     Raises
     ------

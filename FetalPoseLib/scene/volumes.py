@@ -9,13 +9,15 @@ import vtk
 
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import replacing
+from FetalPoseLib.reading.kretz_folder import kretz_in
 from FetalPoseLib.reading.kretz_wrappers import is_kretz
 from FetalPoseLib.reading.names import plain
 from FetalPoseLib.reading.read import check_exists, read
 from FetalPoseLib.scene.decoding import decode_dicom
 from FetalPoseLib.scene.doubtful import check_stated, keep_doubts
-from FetalPoseLib.scene.kretz import read_kretz_volume
+from FetalPoseLib.scene.kretz import keep_samples, read_kretz_volume, samples_of
 from FetalPoseLib.volume.grid import Volume
+from FetalPoseLib.volume.probe_volume import ProbeVolume
 
 SPACING_MM = (0.02, 10.0)  # a probe at 50 MHz resolves 0.03 mm; 10 mm is a fetal head in two voxels
 EXTENT_MM = (30.0, 400.0)  # the width of a sac at 10 weeks; the depth and width that an abdominal probe reaches
@@ -47,15 +49,20 @@ def read_volume(scene, path: str | Path, *, frame: int | None = None):
     """
     path = Path(path)
     check_exists(path)
-    if path.is_file() and is_kretz(path):
-        volume, doubts = read_kretz_volume(path, frame)
+    kretz = kretz_in(path) if path.is_dir() else path if is_kretz(path) else None
+    if kretz is not None:
+        volume, reading = read_kretz_volume(kretz, frame)
     else:
         reading = read(path, frame=frame, decode=decode_dicom)
         assert isinstance(reading.volume, Volume), "only Kretz files lie in the probe's coordinates"
-        volume, doubts = reading.volume, reading.doubts
+        volume = reading.volume
     node = add_volume(scene, right_handed(volume), plain(path.name.split(".")[0]) or "Volume")
-    keep_doubts(node, doubts)
-    _keep_file_name(node, path)
+    keep_doubts(node, reading.doubts)
+    if isinstance(reading.volume, ProbeVolume):
+        assert kretz is not None
+        keep_samples(node, kretz, frame, reading.volume)
+    if kretz is None:
+        _keep_file_name(node, path)  # Slicer reads none of Kretz's: their voxels are saved with the scene
     return node
 
 
@@ -81,7 +88,7 @@ def volume_from_node(node) -> Volume:
         raise FetalPoseError("The volume '{name}' is empty. Load an ultrasound volume into it.", name=name)
     if image.GetNumberOfScalarComponents() != 1:
         raise FetalPoseError(
-            "The volume '{name}' has {channels} values a voxel (colour). Choose a greyscale volume.",
+            "The volume '{name}' has {channels} values per voxel (colour). Choose a greyscale volume.",
             name=name,
             channels=image.GetNumberOfScalarComponents(),
         )
@@ -91,6 +98,16 @@ def volume_from_node(node) -> Volume:
     array = slicer.util.arrayFromVolume(node)
     _check_values(array, name)
     return Volume(array, matrix)
+
+
+def recorded_volume(node) -> Volume | ProbeVolume:
+    """What the network is to read: the probe's own samples where a node shows them, else its voxels.
+
+    So a scan conversion is not resampled a second time. Raises as `volume_from_node`.
+    """
+    shown = volume_from_node(node)
+    samples = samples_of(node)
+    return shown if samples is None else samples
 
 
 def right_handed(volume: Volume) -> Volume:
@@ -112,12 +129,30 @@ def add_volume(scene, volume: Volume, name: str = "Volume"):
 
 
 def write_volume(node, path: str | Path) -> None:
-    """Write a volume node to .nrrd, .nii.gz or .mha; a file that was there is replaced only on success."""
+    """Write a volume node to .nrrd, .nii.gz or .mha; a file that was there is replaced only on success.
+
+    Raises
+    ------
+    FetalPoseError
+        The file cannot be written, or does not hold every voxel.
+    """
     with replacing(path) as temporary:
         storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
         storage.SetFileName(str(temporary))
         if not storage.WriteData(node):
             raise FetalPoseError(f"Cannot write the volume {path}. Choose a name ending in .nrrd, .nii.gz or .mha.")
+        if not _holds(temporary, slicer.util.arrayFromVolume(node)):
+            raise FetalPoseError(
+                f"The volume {path} was not stored in full; the former file is kept. Is the disk full?"
+            )
+
+
+def _holds(path: Path, array: np.ndarray) -> bool:
+    """Whether the file holds these voxels: the writers of ITK do not notice a full disk."""
+    try:
+        return np.array_equal(read(path).volume.array, array, equal_nan=array.dtype.kind == "f")
+    except FetalPoseError:
+        return False
 
 
 def _ijk_to_world(node, name: str) -> np.ndarray:

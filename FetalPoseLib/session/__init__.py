@@ -2,12 +2,13 @@
 
 `PoseSession` takes a scene and a `WorkerClient`. It has no timer and opens no dialog: the front end calls `poll`,
 listens to signals, and answers a question when it can. Tables and buttons are plain frozen dataclasses, so that 3D
-Slicer's widgets and a page in a browser show the same. `estimate_file` is for programs without a person: from a
-volume's file to files of its pose.
+Slicer's widgets and a page in a browser show the same. `estimate_file` and
+`evaluate_files` are for programs without a person: from a volume's file to files of its pose, and from files of poses
+and truths to their errors.
 
-This room may import `worker`, `scene`, `evaluation`, `body`, `reading.doubts`, `refinement.options`, `volume.grid`,
-`files`, `resources` and `errors`, and the packages slicer and vtk. It never imports Qt, CTK, or what of `slicer` exists
-only in the application (``slicer.app``, ``slicer.mrmlScene``, ``slicer.i18n``). A new file here is one more thing that
+May import `scene`, `worker`, `refinement`, `reading`, `evaluation`, `measurement`, `volume`, `body`, `files`,
+`resources` and `errors`, and the packages slicer and vtk. It never imports Qt, CTK, or what of `slicer` exists only
+in the application (``slicer.app``, ``slicer.mrmlScene``, ``slicer.i18n``). A new file here is one more thing that
 every front end does with a pose, or one more part of what every panel shows.
 """
 
@@ -16,6 +17,7 @@ from FetalPoseLib.session.panel import Buttons, LandmarkRow, LengthRow, Status
 from FetalPoseLib.session.session import PoseSession
 from FetalPoseLib.session.settings import Settings
 from FetalPoseLib.session.signal import Signal
+from FetalPoseLib.session.user_library import OwnLibrary, OwnPose
 
 __all__ = [
     "Buttons",
@@ -23,6 +25,8 @@ __all__ = [
     "Finished",
     "LandmarkRow",
     "LengthRow",
+    "OwnLibrary",
+    "OwnPose",
     "PoseSession",
     "PoseShown",
     "Question",

@@ -79,7 +79,7 @@ def corrections_of(pose, mirror: np.ndarray, *, translate: Callable[[str], str] 
     """
     if pose is None or not scene.is_pose(pose) or not scene.is_whole(pose):
         raise FetalPoseError(translate("Choose a pose with all its landmarks first."))
-    names = scene.moved_landmarks(pose)
+    names = scene.placed_landmarks(pose)
     if not names:
         raise FetalPoseError(translate("No landmark was placed yet. Drag the wrong ones to their places first."))
     corrected = tuple(load_skeleton().index(name) for name in names)

@@ -15,15 +15,17 @@ from typing import Any
 import numpy as np
 
 from FetalPoseLib import scene as mrml
-from FetalPoseLib.body import plausibility
+from FetalPoseLib.body.estimate import Estimate, Progress
 from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.measurement.crown_rump import crown_rump_length
+from FetalPoseLib.measurement.head_turn import head_turn_deg
 from FetalPoseLib.session import corrections, panel
 from FetalPoseLib.session.events import Failure, Finished, PoseShown, Question
 from FetalPoseLib.session.history import History
 from FetalPoseLib.session.run import Run
 from FetalPoseLib.session.settings import Settings
 from FetalPoseLib.session.signal import Signal
-from FetalPoseLib.volume.grid import Volume, mirror_matrix
+from FetalPoseLib.volume.grid import mirror_matrix
 from FetalPoseLib.worker.client import WorkerClient
 from FetalPoseLib.worker.protocol import Cancelled, Device, Devices, Done, Event, Failed, ProgressEvent
 
@@ -85,7 +87,7 @@ class Estimating:
             The pose to write into. Another one is made, under the transform of the volume, if it is None, has
             corrections, lacks landmarks or is under another transform.
         refine : bool
-            Keep the landmarks that a person moved in ``pose`` where they are, and let them steer the others.
+            Keep the landmarks that a person placed in ``pose`` where they are, and let them steer the others.
 
         Raises
         ------
@@ -100,12 +102,12 @@ class Estimating:
         if refine:
             known = corrections.corrections_of(pose, mirror, translate=self.translate)
             run.pose, run.corrected, run.accepted = pose, known.corrected, True
-        elif pose is not None and mrml.is_pose(pose) and mrml.is_whole(pose) and not mrml.moved_landmarks(pose):
+        elif pose is not None and mrml.is_pose(pose) and mrml.is_whole(pose) and not mrml.placed_landmarks(pose):
             if pose.GetParentTransformNode() is volume.GetParentTransformNode():
                 run.pose = pose
         run.makes_pose = run.pose is None
         run.request = self.client.estimate(
-            Volume(voxels.array, mirror @ voxels.ijk_to_ras),
+            mrml.recorded_volume(volume).moved(mirror),
             self.settings.requested,
             placed=known.placed if known is not None else None,
             start=known.start if known is not None else None,
@@ -176,13 +178,15 @@ class Estimating:
             return
         if isinstance(event, ProgressEvent):
             step = event.progress
-            if step.points is None or self._shown(run, event, step.points, step.confidence):
+            doubtful = not step.holds_fetus and not run.accepted  # refinement may find it yet; the end decides
+            if step.points is None or doubtful or self._shown(run, event, step):
                 self._say(panel.progress_status(event, translate=self.translate))
                 self.progressed.emit(event)
         elif isinstance(event, Done):
             result = event.estimate
             known = {"radius_mm": result.radius_mm, "length_interval_mm": result.length_interval_mm}
-            if self._shown(run, event, result.points, result.confidence, result.provenance, **known):
+            if self._shown(run, event, result, provenance=result.provenance, **known):
+                self._measure(run)
                 self._end_finished(tuple(result.warnings))
         elif isinstance(event, Failed):
             if event.details:
@@ -191,38 +195,39 @@ class Estimating:
         elif isinstance(event, Cancelled):
             self._end_cancelled()
 
-    def _shown(self, run: Run, event: Event, points: np.ndarray, confidence, provenance=None, **uncertainty) -> bool:
+    def _shown(self, run: Run, event: Event, step: Progress | Estimate, **known) -> bool:
         """Put a step of the run into the pose node, which the first one makes.
 
         False if a person must be asked before, and the event waits; or if the run was ended by who was told.
         """
-        crl_mm = plausibility.crown_rump_length(points)
-        if not run.accepted and np.isfinite(crl_mm) and not plausibility.crown_rump_length_is_known(crl_mm):
+        assert step.points is not None and step.confidence is not None, "a step without a pose is not shown"
+        question = "" if run.accepted else panel.question_before_showing(step, translate=self.translate)
+        if question:
             self._events.appendleft(event)
-            self._ask(crl_mm)
+            self._question = Question(question)
+            self.asks.emit(self._question)
             return False
         if run.pose is None:
             run.pose = mrml.create_pose(self.scene, self.scene.GenerateUniqueName(f"{run.volume.GetName()} pose"))
             run.pose.SetNodeReferenceID(VOLUME_ROLE, run.volume.GetID())
             run.pose.SetAndObserveTransformNodeID(run.volume.GetTransformNodeID())
-        points = points @ run.to_world[:3, :3].T + run.to_world[:3, 3]
-        mrml.set_estimate(run.pose, points, confidence, provenance=provenance, corrected=run.corrected, **uncertainty)
+        points = step.points @ run.to_world[:3, :3].T + run.to_world[:3, 3]
+        mrml.set_estimate(run.pose, points, step.confidence, corrected=run.corrected, **known)
         if not run.shown:
             run.shown = True
             self.show(run.pose)
             self.pose_shown.emit(PoseShown(run.pose, points, recentre=not run.corrected))
         return self._run is run
 
-    def _ask(self, crl_mm: float) -> None:
-        """Ask whether to show a fetus of an age that the model does not know."""
-        low, high = plausibility.CRL_RANGE
-        text = self.translate(
-            "The crown-rump length seems to be {crl:.0f} mm. The model knows fetuses of {low:.0f} to {high:.0f} mm, "
-            "which is 10 to 14 weeks; for others its answer cannot be trusted. Check the volume's spacing, too. "
-            "Show the pose all the same?"
-        )
-        self._question = Question(text.format(crl=crl_mm, low=low, high=high))
-        self.asks.emit(self._question)
+    def _measure(self, run: Run) -> None:
+        """Look for crown, rump and the head's turn in the volume; the pose node keeps what was found."""
+        try:
+            volume, points = mrml.volume_from_node(run.volume), mrml.points_of(run.pose)
+        except FetalPoseError:  # the volume was changed meanwhile: landmarks must do
+            return
+        mrml.set_crown_rump(run.pose, crown_rump_length(volume, points))
+        mrml.set_head_turn(run.pose, head_turn_deg(volume, points))
+        mrml.update_derived(run.pose)
 
     def _stop_if_deleted(self, run: Run) -> None:
         """Stop the run if its volume or its pose was taken out of the scene."""

@@ -59,7 +59,7 @@ class History:
         self._go(self._past, self._future)
 
     def redo(self) -> None:
-        """Do again what was taken back last. Does nothing within a drag or a run, or if there is none."""
+        """Do the step again that was taken back last. Does nothing within a drag or a run, or if there is none."""
         self._go(self._future, self._past)
 
     def hold(self) -> None:
@@ -83,7 +83,7 @@ class History:
             self.release()
 
     def abandon(self) -> None:
-        """End a drag whose release never comes, and put the pose back as it was before: nobody let go of the point.
+        """End a drag whose release never comes, and put the pose back as it was before the drag.
 
         During a run of the network the drag only ends, because the run decides where the points are.
         """
@@ -99,7 +99,7 @@ class History:
         self._now = snapshot(self.node)
 
     def close(self) -> None:
-        """Follow the node no more."""
+        """Stop following the node."""
         for tag in self._tags:
             self.node.RemoveObserver(tag)
         self._tags.clear()

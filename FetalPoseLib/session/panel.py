@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from FetalPoseLib import scene
+from FetalPoseLib.body import plausibility
+from FetalPoseLib.body.estimate import Estimate, Progress
 from FetalPoseLib.body.measurements import segment_lengths
 from FetalPoseLib.body.plausibility import Doubt
 from FetalPoseLib.body.skeleton import load_skeleton
@@ -94,7 +96,7 @@ def length_rows(pose, doubts: Sequence[Doubt] = ()) -> tuple[LengthRow, ...]:
 def landmark_rows(pose, doubts: Sequence[Doubt] = (), *, translate: Translate = str) -> tuple[LandmarkRow, ...]:
     """The 16 rows of the table of landmarks; ``pose`` may be None."""
     skeleton, points = load_skeleton(), _points(pose)
-    moved = scene.moved_landmarks(pose) if pose is not None else ()
+    placed = scene.placed_landmarks(pose) if pose is not None else ()
     confidence = scene.confidence_of(pose) if pose is not None else np.full(len(skeleton), np.nan)
     radius = scene.radius_of(pose) if pose is not None else np.full(len(skeleton), np.nan)
     rows = []
@@ -102,7 +104,7 @@ def landmark_rows(pose, doubts: Sequence[Doubt] = (), *, translate: Translate = 
         position = _position(points[i])
         text = f"{confidence[i]:.2f}" if np.isfinite(confidence[i]) else ""
         text += f", {radius[i]:.1f} mm" if text and np.isfinite(radius[i]) else ""
-        if name in moved:
+        if name in placed:
             text = translate("placed by you") if position is not None else translate("marked not visible")
         elif pose is not None and position is None:
             text = translate("not visible")
@@ -144,7 +146,7 @@ def buttons(
         reset=idle and selected is not None,
         not_visible=idle and selected is not None,
         not_visible_checked=pose is not None and selected is not None and is_marked_not_visible(pose, selected),
-        refine=idle and volume is not None and bool(scene.moved_landmarks(pose)),
+        refine=idle and volume is not None and bool(scene.placed_landmarks(pose)),
         export=idle,
         add_to_library=idle,
         import_pose=not running,
@@ -166,8 +168,30 @@ def progress_status(event: ProgressEvent, *, translate: Translate = str) -> Stat
     return Status(text, step=min(done.get(progress.stage, 0), steps), steps=steps)
 
 
+def question_before_showing(step: Progress | Estimate, *, translate: Translate = str) -> str:
+    """What a person decides before a pose is shown: whether a fetus is there, or of an age that the model knows; or
+    "".
+    """
+    if not step.holds_fetus and step.confidence is not None:
+        text = translate(
+            "This volume may hold no fetus, or the fetus was not found: the mean confidence of its landmarks is only "
+            "{mean:.2f}. Check the volume's spacing and that the whole fetus is in it. Show the pose all the same?"
+        )
+        return text.format(mean=float(np.mean(step.confidence)))
+    crl_mm = plausibility.crown_rump_length(step.points)
+    if np.isfinite(crl_mm) and not plausibility.crown_rump_length_is_known(crl_mm):
+        low, high = plausibility.CRL_RANGE
+        text = translate(
+            "The crown-rump length seems to be {crl:.0f} mm. The model knows fetuses of {low:.0f} to {high:.0f} mm, "
+            "which is 10 to 14 weeks; for others its answer cannot be trusted. Check the volume's spacing, too. "
+            "Show the pose all the same?"
+        )
+        return text.format(crl=crl_mm, low=low, high=high)
+    return ""
+
+
 def geometry_warning(volume, *, translate: Translate = str, instance_file: scene.InstanceFile | None = None) -> str:
-    """What the file of a volume does not confirm, a line each, or "".
+    """What the file of a volume does not confirm, one line each, or "".
 
     These are the doubts that the command line prints. A volume of which no file is known, and one whose voxels measure
     exactly 1 mm, have a line of their own unless a doubt has said it.

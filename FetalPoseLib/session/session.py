@@ -10,6 +10,7 @@ import vtk
 
 from FetalPoseLib import scene as mrml
 from FetalPoseLib.body import plausibility
+from FetalPoseLib.body.clinical import Measure, measure_table
 from FetalPoseLib.body.measurements import length_table, segment_lengths, write_csv
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.files import check_writable, replacing
@@ -19,7 +20,7 @@ from FetalPoseLib.session.estimating import VOLUME_ROLE, Estimating
 from FetalPoseLib.session.history import History
 from FetalPoseLib.session.notes import notes_of
 from FetalPoseLib.session.signal import Signal
-from FetalPoseLib.session.user_library import Atlases, add_pose
+from FetalPoseLib.session.user_library import Atlases, OwnLibrary, add_pose, own_library, remove_pose
 from FetalPoseLib.worker.client import WorkerClient
 
 _MARKUPS = "vtkMRMLMarkupsFiducialNode"
@@ -106,10 +107,14 @@ class PoseSession(Estimating):
         values = segment_lengths(mrml.points_of(pose), skeleton)
         return {segment.name: float(value) for segment, value in zip(skeleton.segments, values, strict=True)}
 
+    def measures(self, pose) -> list[Measure]:
+        """Crown-rump length, gestational age, posture and long bones, see `body.clinical`."""
+        return mrml.measures_of(pose)
+
     def doubts(self, pose) -> list[plausibility.Doubt]:
         """What should be checked in a pose. Marks its landmarks in the views. Too slow for each step of a drag."""
         landmarks = load_skeleton().landmarks
-        placed = [landmarks.index(name) for name in mrml.moved_landmarks(pose)]
+        placed = [landmarks.index(name) for name in mrml.placed_landmarks(pose)]
         atlases = self._atlases.with_own(self.settings.user_library)
         found = plausibility.doubts(
             mrml.points_of(pose), mrml.confidence_of(pose), atlases, placed=placed, radius_mm=mrml.radius_of(pose)
@@ -231,9 +236,17 @@ class PoseSession(Estimating):
     def export_table(self, pose, path: str | Path) -> None:
         """Write the lengths as ``.csv``; FetalPoseError if it cannot be written, and the former file is kept."""
         check_writable(path, ".csv")
-        rows = length_table(mrml.points_of(pose), interval_mm=mrml.length_intervals_of(pose))
+        told = mrml.provenance_of(pose).get("Warnings", "")
+        checks = plausibility.checks_of_lengths(self.doubts(pose), [told] if told else [])
+        rows = length_table(mrml.points_of(pose), interval_mm=mrml.length_intervals_of(pose), checks=checks)
         with replacing(path) as temporary:
             write_csv(temporary, rows)
+
+    def export_measures(self, pose, path: str | Path) -> None:
+        """Write the clinical measures as ``.csv``; FetalPoseError if it cannot be written; the former file is kept."""
+        check_writable(path, ".csv")
+        with replacing(path) as temporary:
+            write_csv(temporary, measure_table(self.measures(pose)))
 
     def add_to_library(self, pose) -> int:
         """Put a pose into the person's own library, which the refinement then uses; how many poses that holds now.
@@ -244,6 +257,20 @@ class PoseSession(Estimating):
             The settings name no folder; a landmark is not visible; the library cannot be read or written.
         """
         return add_pose(pose, self.settings.user_library, translate=self.translate)
+
+    def own_library(self) -> OwnLibrary:
+        """What the person's own library holds; FetalPoseError if it cannot be read."""
+        return own_library(self.settings.user_library)
+
+    def remove_from_library(self, name: str) -> int:
+        """Take a pose out of the person's own library; how many poses that holds now.
+
+        Raises
+        ------
+        FetalPoseError
+            The settings name no folder, there is no such pose, or the library cannot be read or written.
+        """
+        return remove_pose(self.settings.user_library, name, translate=self.translate)
 
     def _begin(self, pose) -> None:
         self.show(pose)

@@ -55,7 +55,7 @@ def paint_wall(canvas: Canvas, contents: Contents, sac: Ellipsoid, tissues, rng:
 
 
 def paint_fluid(canvas: Canvas, contents: Contents, sac: Ellipsoid, cavity, tissues, rng) -> None:
-    """What swims in the fluid: amnion and clot; ``cavity`` (nz, ny, nx) is the signed distance to the sac's wall."""
+    """What lies in the fluid: amnion and clot; ``cavity`` (nz, ny, nx) is the signed distance to the sac's wall."""
     if contents.amnion:
         aside = 0.06 * sac.radii.mean() * rng.normal(size=3)
         radii = contents.amnion * sac.radii * rng.uniform(0.92, 1.08, 3)

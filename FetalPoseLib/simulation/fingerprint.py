@@ -43,7 +43,7 @@ def fingerprint(case: Case) -> dict:
 
 
 def differences(expected: dict, found: dict) -> list[str]:
-    """What is not the same within the tolerances, in words; empty if all is."""
+    """What differs by more than the tolerances, one phrase each; empty where nothing does."""
     wrong = []
     if expected["shape"] != found["shape"]:
         wrong.append(f"shape {found['shape']} instead of {expected['shape']}")

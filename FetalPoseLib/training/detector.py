@@ -25,7 +25,7 @@ from FetalPoseLib.training.recipes import Recipe
 from FetalPoseLib.training.tasks import Sample, Task, draw
 
 BLANK = 0.05  # standard deviation of a sample that shows next to nothing; a whole volume has 1
-REFRESH_EVERY = 100  # steps between looks for new cases
+REFRESH_EVERY = 100  # steps after which new cases are searched for
 
 
 class Trainer:
@@ -49,16 +49,14 @@ class Trainer:
         save_every: int = 250,
         device: str = "cpu",
     ):
-        # channels last: a third less time a step on a CPU, for the same numbers
+        # channels last: a third less time per step on a CPU, for the same numbers
         self.net = net.to(device, memory_format=torch.channels_last_3d)
         self.task, self.recipe, self.pool, self.validation = task, recipe, pool, validation
         self.folder, self.device = Path(folder), torch.device(device)
         self.validate_every, self.save_every = validate_every, save_every
         self.optimiser = torch.optim.Adam(self.net.parameters(), lr=recipe.learning_rate, betas=(recipe.beta1, 0.999))
         self.average = AveragedModel(self.net, multi_avg_fn=self._mix, use_buffers=True).requires_grad_(False)
-        self.average.n_averaged.fill_(
-            1
-        )  # the weights to begin with count; otherwise the first step's would replace them
+        self.average.n_averaged.fill_(1)  # counts the initial weights; the first step's would replace them otherwise
         self.step, self.seconds, self.best = 0, 0.0, float("inf")
         self.stopped = False  # set it to have `run` end after the step in hand
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -110,7 +108,7 @@ class Trainer:
         return True
 
     def _more_state(self) -> dict:
-        """What another method has to keep besides."""
+        """Further entries of the state that another method keeps."""
         return {}
 
     def _load_more_state(self, state: dict) -> None:

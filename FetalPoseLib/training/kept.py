@@ -1,4 +1,4 @@
-"""What a training keeps in its folder: states and a log, written whole or not at all, and read with care."""
+"""What a training keeps in its folder: states and a log, written whole or not at all, and checked when read."""
 
 from __future__ import annotations
 

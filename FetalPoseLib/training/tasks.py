@@ -1,8 +1,8 @@
 """What a network is shown and asked: the four tasks, each a way to turn a case into an input and its target points.
 
-``locate`` sees the whole volume coarsely in any orientation and ``orient`` the fetus along its axis, turned anyhow
-about it (pass 1); ``detect`` sees the fetus in its own frame (pass 2); ``whole`` the whole volume finely, as the
-paper does (models r4 and gcp).
+``locate`` sees the whole volume coarsely in any orientation and ``orient`` the fetus along its axis, in any
+rotation about it (pass 1); ``detect`` sees the fetus in its own frame (pass 2); ``whole`` the whole volume finely, as
+the paper does (models r4 and gcp).
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def make_task(name: str, spacing: float | None = None) -> Task:
     any_twist = {"lower": (-1.6, -1.6, -1.75), "upper": (1.6, 1.6, 1.45), "voxels_per_size": 20.0}
     usual = {
         "locate": Task("locate", len(POINTS), 2.0, 1.25),
-        "orient": Task("orient", len(POINTS), 1.0, 1.5, **any_twist, disturbance=(15.0, 0.12, 0.15), wrong_frames=0.06),
+        "orient": Task("orient", len(POINTS), 1.0, 1.5, **any_twist, disturbance=(28.0, 0.25, 0.25), wrong_frames=0.06),
         "detect": Task("detect", 16, 1.0, 1.5, **whole_body, disturbance=(14.0, 0.07, 0.10), wrong_frames=0.06),
         "whole": Task("whole", 16, 1.25, 2.0, views=8),  # 100 volumes become 800, section 3
     }

@@ -100,7 +100,7 @@ def read_pose(path: Path) -> str | None:
         raise
     points, confidence = mrml.points_of(node), mrml.confidence_of(node)
     mrml.update_derived(node)
-    mrml.moved_landmarks(node)
+    mrml.placed_landmarks(node)
     mrml.radius_of(node)
     mrml.length_intervals_of(node)
     mrml.save_pose(node, path.with_name("again.mrk.json"))

@@ -15,11 +15,11 @@ def start() -> None:
 
     if hasattr(slicer, "app"):
         return
-    from host import application, i18n, parameter_node, pythonqt, scripted, widgets
+    from host import application, ctk_widgets, i18n, parameter_node, pythonqt, scripted, widgets
 
     qt = pythonqt.build()
     sys.modules["qt"] = qt
-    sys.modules["ctk"] = widgets.ctk_module()
+    sys.modules["ctk"] = ctk_widgets.ctk_module()
     for name, module in {
         "ScriptedLoadableModule": scripted,
         "parameterNodeWrapper": parameter_node,

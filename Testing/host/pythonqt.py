@@ -81,9 +81,9 @@ class UiLoader(QtUiTools.QUiLoader):
 
     def __init__(self):
         super().__init__()
-        from host import widgets
+        from host import ctk_widgets, widgets
 
-        for widget in (*widgets.CTK_WIDGETS, *widgets.MRML_WIDGETS):
+        for widget in (*ctk_widgets.CTK_WIDGETS, *widgets.MRML_WIDGETS):
             self.registerCustomWidget(widget)
 
     def load(self, file):

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from training_cases import SKELETON, trainer
 
 from FetalPoseLib.body.pose_library import PoseLibrary
 from FetalPoseLib.cli import main
+from FetalPoseLib.detection.search import SearchOptions
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.estimator import Estimator
 from FetalPoseLib.network.weights import open_model
@@ -48,6 +50,7 @@ def test_training_on_a_folder_makes_a_model_that_estimates(data, tmp_path, capsy
     assert metadata["networks"]["detect"]["task"]["foreground"] == Recipe().foreground
     assert metadata["trained"]["detect"]["validation"]["mean_mm"] > 0
     estimator = Estimator(output, device="cpu", library=PoseLibrary.load(own))
+    estimator.detector = replace(estimator.detector, search=SearchOptions(rounds=1))
     case = load_case(tmp_path / "run" / "pool" / "own-a.npz")
     try:
         assert estimator.estimate(Volume(case.volume, case.grid.affine), iterations=0).points.shape == (16, 3)

@@ -36,7 +36,7 @@ def cube(spacing: float) -> np.ndarray:
     return matrix
 
 
-#: The task 'detect' on a coarse grid of 32 voxels a side.
+#: The task 'detect' on a coarse grid of 32 voxels per side.
 COARSE = replace(make_task("detect", 2.0), voxels_per_size=10.0, sigma=2.0, disturbance=(5.0, 0.02, 0.02))
 
 
