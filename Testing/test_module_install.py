@@ -20,6 +20,7 @@ def installer(slicer_app, monkeypatch):
     """The module `installer` as if these versions were there; `versions` is changed by the tests."""
     from FetalPoseModuleLib import installer
 
+    monkeypatch.setattr(installer, "LOADED", ("numpy",))  # other tests may have loaded a torch of another version
     installer.versions = dict(VERSIONS)
     monkeypatch.setattr(installer, "_version", lambda name: installer.versions.get(name))
     monkeypatch.setattr(installer, "_isThere", lambda name: name in installer.versions)

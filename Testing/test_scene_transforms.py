@@ -10,6 +10,7 @@ from scene_poses import POINTS
 from session_desk import drag
 
 from FetalPoseLib import scene as mrml
+from FetalPoseLib.body.crown_rump import CrownRump
 
 SHIFTED = np.array([[0, -1, 0, 5.0], [1, 0, 0, -7], [0, 0, 1, 11], [0, 0, 0, 1]])
 TWICE = np.diag([2.0, 2.0, 2.0, 1.0])
@@ -72,6 +73,19 @@ def test_an_estimate_under_a_scaling_transform_keeps_its_intervals(scene, observ
     pose.SetAndObserveTransformNodeID(None)
     scene.RemoveNode(transform)
     assert np.isnan(interval_of(pose)[0]).all()
+
+
+@pytest.mark.parametrize(("matrix", "kept"), [(SHIFTED, True), (TWICE, False)])
+def test_what_was_found_in_the_volume_holds_until_a_transform_changes_lengths(scene, pose, tmp_path, matrix, kept):
+    found = CrownRump(61.25, (60.1, 62.4), "volume")
+    mrml.set_crown_rump(pose, found)
+    mrml.set_head_turn(pose, 12.0)
+    under(pose, matrix)
+    mrml.save_pose(pose, tmp_path / "pose.mrk.json")
+    for node in (pose, mrml.load_pose(scene, tmp_path / "pose.mrk.json")):
+        assert (mrml.crown_rump_of(node), mrml.head_turn_of(node)) == ((found, 12.0) if kept else (None, None))
+        value = node.GetMeasurement("crown_rump_length").GetValue()
+        assert (value == 61.25) == kept
 
 
 def test_a_pose_that_was_found_in_a_transformed_volume_is_under_its_transform(desk):
