@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 from FetalPoseLib import scene
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.session.user_library import NO_FOLDER
+from FetalPoseModuleLib.trainingset import TrainingSet
 from FetalPoseModuleLib.views import showVolume
 
 
@@ -27,6 +28,7 @@ class Actions:
         self.panel, self.ui = panel, panel.ui
         self.logic, self.session = panel.logic, panel.logic.session
         self.installing = False
+        self.trainingSet = TrainingSet(panel)
         ui = panel.ui
         for button, slot in (
             (ui.estimateButton, self.onEstimate),
@@ -43,6 +45,7 @@ class Actions:
             (ui.exportTableButton, self.onExportTable),
             (ui.importButton, self.onImport),
             (ui.addToLibraryButton, self.onAddToLibrary),
+            (ui.addToTrainingSetButton, self.onAddToTrainingSet),
             (ui.manageLibraryButton, self.onManageLibrary),
         ):
             button.clicked.connect(partial(self._try, slot))
@@ -175,6 +178,11 @@ class Actions:
         self.panel.updateSettings()
         count = self.session.add_to_library(self.panel.pose)
         self.say(_("Your library now holds {count} poses. The next refinement uses them.").format(count=count))
+
+    def onAddToTrainingSet(self) -> None:
+        message = self.trainingSet.add()
+        if message:
+            self.say(message)
 
     def onManageLibrary(self) -> None:
         if not self.panel.machine.libraryFolder:

@@ -17,12 +17,15 @@ def libraryTexts() -> tuple[str, ...]:
         _("Cannot write the pose {path}. Choose a name ending in {suffix} on a disk with room."),
         _("Choose a folder for your library in the settings first."),
         _("Choose a pose with all its landmarks first."),
+        _("Choose the volume that the pose belongs to first."),
         _("Choose a volume first."),
         _("Done. Check the landmarks; drag what is wrong."),
         _("Expected a scalar volume, got {kind}. Choose a 3D ultrasound volume."),
         _("Find the 16 landmarks in the volume and refine them against the pose library."),
         _("Locked, and not to be dragged: {names}. Unlock them in the module Markups."),
+        _("Most landmarks lie outside the volume '{name}'. Choose the volume that the pose belongs to."),
         _("No landmark was placed yet. Drag the wrong ones to their places first."),
+        _("Nobody has placed {names}: look at each before you train."),
         _("No point is named {names}: it was deleted or renamed, and measures nothing. Rename it, or estimate again."),
         _(
             "Nothing confirms this volume's geometry: it was computed, or read by an importer such as that of GE .vol"
@@ -37,6 +40,7 @@ def libraryTexts() -> tuple[str, ...]:
             "which is 10 to 14 weeks; for others its answer cannot be trusted. Check the volume's spacing, too. Show "
             "the pose all the same?"
         ),
+        _("The folder {folder} cannot be made: {reason}. Choose another one."),
         _("The folder {folder} cannot be made: {reason}. Choose another one in the settings."),
         _("The markups '{name}' are not a fetal pose ({problems}). Rename their points."),
         _("The model is unsure of: {names}."),
@@ -71,6 +75,7 @@ def libraryTexts() -> tuple[str, ...]:
             "All lengths depend on it: check it in the module Volumes."
         ),
         _("The volume was deleted, so the run was stopped."),
+        _("This volume is in the training set already, as {name}. Delete that pair to put it in anew."),
         _("Two points are named {names}, so neither is measured. Delete one in the module Markups."),
         _("There is no library {path}. Choose another folder in the settings."),
         _(
@@ -78,6 +83,7 @@ def libraryTexts() -> tuple[str, ...]:
             "{mean:.2f}. Check the volume's spacing and that the whole fetus is in it. Show the pose all the same?"
         ),
         _("{refusal} If you know it, set it in Slicer's module Volumes."),
+        _("Wrote {stem}; the training set holds {count}."),
         _("marked not visible"),
         _("not visible"),
         _("placed by you"),

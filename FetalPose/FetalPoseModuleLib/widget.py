@@ -227,5 +227,6 @@ class FetalPoseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             button.enabled = buttons.swap
         ui.refineButton.enabled = buttons.refine and not self.actions.installing
         ui.exportPoseButton.enabled = ui.exportTableButton.enabled = buttons.export
+        ui.addToTrainingSetButton.enabled = buttons.export
         ui.addToLibraryButton.enabled = buttons.add_to_library
         ui.importButton.enabled = buttons.import_pose

@@ -20,6 +20,7 @@ from FetalPoseLib.session.estimating import VOLUME_ROLE, Estimating
 from FetalPoseLib.session.history import History
 from FetalPoseLib.session.notes import notes_of
 from FetalPoseLib.session.signal import Signal
+from FetalPoseLib.session.training_set import Added, add_to_training_set
 from FetalPoseLib.session.user_library import Atlases, OwnLibrary, add_pose, own_library, remove_pose
 from FetalPoseLib.worker.client import WorkerClient
 
@@ -257,6 +258,14 @@ class PoseSession(Estimating):
             The settings name no folder; a landmark is not visible; the library cannot be read or written.
         """
         return add_pose(pose, self.settings.user_library, translate=self.translate)
+
+    def add_to_training_set(self, pose, volume, folder: str | Path) -> Added:
+        """Write a volume and its corrected pose as a pair into a folder that ``fetalpose train --data`` learns from.
+
+        See `training_set.add_to_training_set`.
+        """
+        mirrored = self.settings.mirrored
+        return add_to_training_set(pose, volume, folder, mirrored=mirrored, translate=self.translate)
 
     def own_library(self) -> OwnLibrary:
         """What the person's own library holds; FetalPoseError if it cannot be read."""
