@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from FetalPoseLib.session import OwnLibrary, PoseSession
-from FetalPoseModuleLib.parameters import FetalPoseParameterNode
+from FetalPoseModuleLib.parameters import FetalPoseParameters
 
 
 class LogicProtocol(Protocol):
@@ -12,8 +12,8 @@ class LogicProtocol(Protocol):
 
     session: PoseSession  #: tells by its signals what happens, and holds what every panel shows
 
-    def getParameterNode(self) -> FetalPoseParameterNode:
-        """What is saved with the scene; another one after the scene was closed."""
+    def getParameterNode(self) -> FetalPoseParameters:
+        """What is saved with the scene; another one if its node in the scene is another one."""
 
     def estimate(self, volume, pose=None, *, refine: bool = False) -> None:
         """Start a run, and return at once. FetalPoseError if the volume, or the pose to refine, does not do."""

@@ -18,6 +18,7 @@ GAP = "[...]"
 _FILE = "The file"
 MOST_DIGITS = 4  # of a number that is kept: identifiers and dates are longer
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)?|_+", re.UNICODE)
+_CITATION = re.compile(r"\b[A-Z]\w+(?: (?:and|&) [A-Z]\w+)? (?:et al\.,? )?(?:19|20)\d\d\b")  # authors are people
 _NUMBER = re.compile(rf"\d{{1,{MOST_DIGITS}}}")
 _GROUPS = (0x0008, 0x0010, 0x0018, 0x0020, 0x0032, 0x0038, 0x0040)  # of a DICOM header: who, where, when
 _NAMES = ("PN", "LO", "SH", "LT", "ST", "DA", "CS", "AE")
@@ -60,7 +61,7 @@ def vocabulary() -> frozenset[str]:
         said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}  # docstrings name authors
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said:
-                words.update(_WORD.findall(node.value))
+                words.update(_WORD.findall(_CITATION.sub("", node.value)))
     for number in range(1, 134):
         words.update(_WORD.findall(os.strerror(number)))
     return frozenset(words)

@@ -109,7 +109,7 @@ def _row(record: dict) -> dict:
         "visible_landmarks": int(np.isfinite(points).all(axis=1).sum()),
         "warning_count": len(record["warnings"]),
         "warnings": " ".join(record["warnings"]),
-        **{column: record["measures"].get(column) for column in measure_columns()},
+        **{column: record.get("measures", {}).get(column) for column in measure_columns()},
     }
     for i, (segment, length) in enumerate(zip(skeleton.segments, segment_lengths(points), strict=True)):
         low, high = (np.nan, np.nan) if intervals is None else intervals[i]

@@ -10,7 +10,7 @@ import torch. A new file here is one more node, or one more thing that a node sh
 """
 
 from FetalPoseLib.scene.derived import show_skeleton, update_derived
-from FetalPoseLib.scene.doubtful import doubts_of
+from FetalPoseLib.scene.doubtful import InstanceFile, doubts_of, is_confirmed
 from FetalPoseLib.scene.labels import show_lengths
 from FetalPoseLib.scene.measures import crown_rump_of, head_turn_of, measures_of, set_crown_rump, set_head_turn
 from FetalPoseLib.scene.observer import PoseObserver
@@ -43,6 +43,7 @@ from FetalPoseLib.scene.volumes import (
 
 __all__ = [
     "ABSENT",
+    "InstanceFile",
     "PoseObserver",
     "add_volume",
     "adopt_pose",
@@ -51,6 +52,7 @@ __all__ = [
     "crown_rump_of",
     "doubts_of",
     "head_turn_of",
+    "is_confirmed",
     "is_pose",
     "is_whole",
     "length_intervals_of",

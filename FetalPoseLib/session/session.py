@@ -18,6 +18,7 @@ from FetalPoseLib.scene.pose import SKELETON
 from FetalPoseLib.session import corrections, panel
 from FetalPoseLib.session.estimating import VOLUME_ROLE, Estimating
 from FetalPoseLib.session.history import History
+from FetalPoseLib.session.notes import notes_of
 from FetalPoseLib.session.signal import Signal
 from FetalPoseLib.session.training_set import Added, add_to_training_set
 from FetalPoseLib.session.user_library import Atlases, OwnLibrary, add_pose, own_library, remove_pose
@@ -36,6 +37,8 @@ class PoseSession(Estimating):
         The session closes it.
     translate : callable
         From an English sentence to the user's language.
+    instance_file : callable, optional
+        From the UID of a DICOM instance to its file, "" where it is not known; for volumes of the module DICOM.
 
     Attributes
     ----------
@@ -55,8 +58,16 @@ class PoseSession(Estimating):
     ...     session.poll()
     """
 
-    def __init__(self, scene, client: WorkerClient, translate: Callable[[str], str] = str):
+    def __init__(
+        self,
+        scene,
+        client: WorkerClient,
+        translate: Callable[[str], str] = str,
+        *,
+        instance_file: mrml.InstanceFile | None = None,
+    ):
         super().__init__(scene, client, translate)
+        self._instance_file = instance_file
         self.corrected: Signal[Any] = Signal()  #: the pose node of which something else can be undone now
         self._histories: dict[Any, History] = {}
         self._atlases = Atlases()
@@ -128,6 +139,10 @@ class PoseSession(Estimating):
         """All doubts in a few lines, "" where there are none."""
         return panel.doubts_text(doubts, translate=self.translate)
 
+    def notes(self, pose) -> tuple[str, ...]:
+        """What a person has done to a pose in Slicer's own modules and should know of, a sentence each."""
+        return notes_of(pose, translate=self.translate)
+
     def buttons(self, pose, volume, selected: str | None = None) -> panel.Buttons:
         """Which buttons can be clicked while this pose, volume and landmark are chosen; each may be None."""
         history = self.history(pose) if pose is not None else None
@@ -151,7 +166,8 @@ class PoseSession(Estimating):
         storage = volume.GetStorageNode()
         state = (volume.GetID(), volume.GetMTime(), storage.GetMTime() if storage is not None else 0)
         if self._geometry[0] != state:
-            self._geometry = (state, panel.geometry_warning(volume, translate=self.translate))
+            text = panel.geometry_warning(volume, translate=self.translate, instance_file=self._instance_file)
+            self._geometry = (state, text)
         return self._geometry[1]
 
     def volume_of(self, pose):
