@@ -29,6 +29,7 @@ from FetalPoseLib.scene.pose import (
     reset_landmarks,
     set_estimate,
 )
+from FetalPoseLib.scene.slice_views import are_turned, move_view, shows_cut, turn_back, turn_views
 from FetalPoseLib.scene.storage import ABSENT, load_pose, save_pose
 from FetalPoseLib.scene.volumes import (
     add_volume,
@@ -44,6 +45,7 @@ __all__ = [
     "PoseObserver",
     "add_volume",
     "adopt_pose",
+    "are_turned",
     "confidence_of",
     "create_pose",
     "crown_rump_of",
@@ -53,6 +55,7 @@ __all__ = [
     "length_intervals_of",
     "load_pose",
     "measures_of",
+    "move_view",
     "placed_landmarks",
     "new_scene",
     "points_of",
@@ -66,7 +69,10 @@ __all__ = [
     "set_estimate",
     "show_lengths",
     "show_skeleton",
+    "shows_cut",
     "silence_log",
+    "turn_back",
+    "turn_views",
     "update_derived",
     "volume_from_node",
     "write_volume",

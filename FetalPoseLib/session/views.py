@@ -1,0 +1,109 @@
+"""The standard planes of a pose in the slice views: which can be chosen, and what a click shows.
+
+All of it is plain data and calls on slice nodes, so that 3D Slicer and a page in a browser do the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from FetalPoseLib import scene as mrml
+from FetalPoseLib.body.plane_views import ViewCut, three_cuts, title_of
+from FetalPoseLib.body.planes import KINDS, Plane, planes_left_out, standard_planes
+
+MOST_MM = 30.0  # from a plane, by steps along its normal
+ALIGNED = ("mid_sagittal", "abdomen_transverse", "head_transverse")  # shown after an estimate: the first that there is
+
+Translate = Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class PlaneRow:
+    """A standard plane in the list of those that can be shown."""
+
+    name: str  #: a key of `body.planes.KINDS`
+    label: str  #: for people
+    tip: str  #: what it shows and is for, or why this pose does not give it
+    available: bool  #: whether a click shows it
+
+
+def plane_rows(points, *, translate: Translate = str) -> tuple[PlaneRow, ...]:
+    """A row for each standard plane; ``points`` (16, 3) in RAS mm, or None without a pose."""
+    given = np.full((16, 3), np.nan) if points is None else points
+    left_out = {plane.name: plane.reason for plane in planes_left_out(given)}
+    rows = []
+    for name, kind in KINDS.items():
+        measures = f" ({', '.join(kind.measures)})" if kind.measures else ""
+        tip = translate(kind.shows) + measures
+        if points is None:
+            tip = translate("Estimate or choose a pose first.")
+        elif name in left_out:
+            tip = translate(left_out[name])
+        rows.append(PlaneRow(name, translate(title_of(name)), tip, points is not None and name not in left_out))
+    return tuple(rows)
+
+
+class PlaneViews:
+    """The slice views of a scene, turned to one standard plane at a time.
+
+    Attributes
+    ----------
+    shown : tuple of ViewCut
+        What the views were turned to last; empty while they are along the patient's axes.
+    name : str
+        Of the plane in the first view, a key of `KINDS`; "" while there is none.
+    distance_mm : float
+        From that plane, towards the viewer.
+
+    Example
+    -------
+    >>> views = PlaneViews(scene)
+    >>> views.show(points, "mid_sagittal")
+    >>> views.step_to(-2.0)
+    >>> views.back()
+    """
+
+    def __init__(self, scene):
+        self.scene = scene
+        self.shown: tuple[ViewCut, ...] = ()
+        self.name, self.distance_mm = "", 0.0
+
+    def show(self, points, name: str, *, head_turn_deg: float | None = None) -> bool:
+        """Turn the views to a plane of a pose (16, 3) in RAS mm; False, and nothing turned, if it does not give it."""
+        plane = _plane(points, name, head_turn_deg)
+        if plane is None:
+            return False
+        self.shown, self.name, self.distance_mm = three_cuts(plane), name, 0.0
+        mrml.turn_views(self.scene, self.shown)
+        return True
+
+    def align(self, points) -> bool:
+        """Turn the views to the fetus after an estimate: mid-sagittal, transverse, coronal; False if it is not seen."""
+        return any(self.show(points, name) for name in ALIGNED)
+
+    def follow(self, points) -> None:
+        """Turn the views again to the plane that they show, of a pose whose points have changed.
+
+        Does nothing where a person has turned or moved them meanwhile.
+        """
+        if self.shown and self.distance_mm == 0.0 and mrml.shows_cut(self.scene, self.shown[0]):
+            self.show(points, self.name)
+
+    def step_to(self, distance_mm: float) -> None:
+        """Move the first view to this distance from its plane, at most `MOST_MM`, towards the viewer."""
+        if self.shown:
+            self.distance_mm = float(np.clip(distance_mm, -MOST_MM, MOST_MM))
+            mrml.move_view(self.scene, self.shown[0], self.distance_mm)
+
+    def back(self) -> None:
+        """Turn the views back to the patient's axes."""
+        mrml.turn_back(self.scene)
+        self.shown, self.name, self.distance_mm = (), "", 0.0
+
+
+def _plane(points, name: str, head_turn_deg: float | None) -> Plane | None:
+    planes = standard_planes(points, head_turn_deg=head_turn_deg)
+    return next((plane for plane in planes if plane.name == name), None)
