@@ -31,6 +31,10 @@ class FetalPoseParameterNode:
     mirrored: bool = False
     showLengths: bool = True
     showNames: bool = False
+    showUncertainty: bool = False
+    alignViews: bool = True
+    showRendering: bool = False
+    ageByDates: str = ""
 
 
 def settingsOf(parameters: FetalPoseParameterNode, machine: Machine) -> Settings:
@@ -49,5 +53,7 @@ def settingsOf(parameters: FetalPoseParameterNode, machine: Machine) -> Settings
         mirrored=parameters.mirrored,
         show_lengths=parameters.showLengths,
         show_names=parameters.showNames,
+        show_uncertainty=parameters.showUncertainty,
+        align_views=parameters.alignViews,
         library_folder=machine.libraryFolder,
     )

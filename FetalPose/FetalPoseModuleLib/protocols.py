@@ -1,4 +1,4 @@
-"""What the panel needs of the three parts that it is given. A test hands it its own."""
+"""What the panel needs of the parts that it is given. A test hands it its own."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -55,3 +55,13 @@ class DialogsProtocol(Protocol):
 
     def folder(self, title: str) -> str:
         """The path of a folder."""
+
+
+class RenderingProtocol(Protocol):
+    """Shows a volume in the 3D views."""
+
+    def show(self, volume, visible: bool) -> None:
+        """Show the volume, a vtkMRMLScalarVolumeNode or None, or hide what was shown by an earlier call.
+
+        Called at every change of the parameters: does nothing where nothing is to change.
+        """

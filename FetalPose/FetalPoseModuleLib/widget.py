@@ -15,10 +15,12 @@ from FetalPoseModuleLib.installer import Installer
 from FetalPoseModuleLib.logic import FetalPoseLogic
 from FetalPoseModuleLib.machine import Machine, MachinePanel
 from FetalPoseModuleLib.parameters import FetalPoseParameterNode, settingsOf
+from FetalPoseModuleLib.planespanel import PlanesPanel
 from FetalPoseModuleLib.posepanel import PosePanel
-from FetalPoseModuleLib.protocols import DialogsProtocol, InstallerProtocol, LogicProtocol
+from FetalPoseModuleLib.protocols import DialogsProtocol, InstallerProtocol, LogicProtocol, RenderingProtocol
 from FetalPoseModuleLib.statusline import StatusLine
 from FetalPoseModuleLib.views import centreViews, firstVolume
+from FetalPoseModuleLib.volumerendering import VolumeRendering
 
 
 class FetalPoseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -32,6 +34,7 @@ class FetalPoseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         The panel closes it.
     installer : InstallerProtocol, optional
     dialogs : DialogsProtocol, optional
+    rendering : RenderingProtocol, optional
     """
 
     def __init__(
@@ -41,10 +44,11 @@ class FetalPoseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         logic: LogicProtocol | None = None,
         installer: InstallerProtocol | None = None,
         dialogs: DialogsProtocol | None = None,
+        rendering: RenderingProtocol | None = None,
     ):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
-        self.logic, self.installer, self.dialogs = logic, installer, dialogs
+        self.logic, self.installer, self.dialogs, self.rendering = logic, installer, dialogs, rendering
         self.parameters: FetalPoseParameterNode | None = None  # while the module is open
         self._bindings = None
 
@@ -59,13 +63,16 @@ class FetalPoseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.installer = self.installer or Installer()
         self.dialogs = self.dialogs or Dialogs()
         self.session = self.logic.session
+        self.rendering = self.rendering or VolumeRendering()
         self.statusLine = StatusLine(self.ui.statusLabel, self.ui.progressBar)
         self.posePanel = PosePanel(self.ui, self.session)
+        self.planesPanel = PlanesPanel(self.ui, self.session)
         self.machinePanel = MachinePanel(self.ui)
         self.actions = Actions(self)
 
         self.session.status_changed.connect(self.statusLine.show)
         self.session.pose_shown.connect(self._onPoseShown)
+        self.session.finished.connect(self.planesPanel.follow)
         self.session.finished.connect(self._onEnded)
         self.session.failed.connect(self._onEnded)
         self.session.cancelled.connect(self._onEnded)
@@ -138,6 +145,7 @@ class FetalPoseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.geometryLabel.visible = bool(warning)
         if self.pose is not None:
             self.session.show(self.pose)
+        self.rendering.show(self.parameters.inputVolume, self.parameters.showRendering)
         self.updateButtons()
 
     def _updateSettings(self, _machine=None) -> None:
@@ -168,7 +176,7 @@ class FetalPoseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     # what the session tells
 
     def _onPoseShown(self, shown: PoseShown) -> None:
-        if shown.recentre:
+        if shown.recentre and not (self.session.settings.align_views and self.planesPanel.align(shown.points)):
             centreViews(shown.points)
         parameters = self.parameters or self.logic.getParameterNode()  # another module may be open by now
         parameters.pose = shown.pose
@@ -205,3 +213,4 @@ class FetalPoseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui.exportPoseButton.enabled = ui.exportTableButton.enabled = buttons.export
         ui.addToLibraryButton.enabled = buttons.add_to_library
         ui.importButton.enabled = buttons.import_pose
+        self.planesPanel.update(self.pose)

@@ -31,6 +31,7 @@ from FetalPoseLib.scene.pose import (
 )
 from FetalPoseLib.scene.slice_views import are_turned, move_view, shows_cut, turn_back, turn_views
 from FetalPoseLib.scene.storage import ABSENT, load_pose, save_pose
+from FetalPoseLib.scene.uncertainty import show_uncertainty
 from FetalPoseLib.scene.volumes import (
     add_volume,
     new_scene,
@@ -69,6 +70,7 @@ __all__ = [
     "set_estimate",
     "show_lengths",
     "show_skeleton",
+    "show_uncertainty",
     "shows_cut",
     "silence_log",
     "turn_back",

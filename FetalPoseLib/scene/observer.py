@@ -6,6 +6,7 @@ import vtk
 from FetalPoseLib.scene.derived import MODEL_ROLE, update_derived
 from FetalPoseLib.scene.labels import LABELS_ROLE
 from FetalPoseLib.scene.pose import is_pose
+from FetalPoseLib.scene.uncertainty import SPHERES_ROLE
 
 _MARKUPS = "vtkMRMLMarkupsFiducialNode"
 _POINT_EVENTS = (  # every change of a position, status or name ends in the first, removing a point in the second
@@ -68,7 +69,7 @@ class PoseObserver:
     def _on_node_removed(self, _scene, _event, node) -> None:
         for tag in self._tags.pop(node, ()):
             node.RemoveObserver(tag)
-        for role in (MODEL_ROLE, LABELS_ROLE):
+        for role in (MODEL_ROLE, LABELS_ROLE, SPHERES_ROLE):
             derived = self.scene.GetNodeByID(node.GetNodeReferenceID(role) or "")
             if derived is not None and not self.scene.IsClosing():
                 self.scene.RemoveNode(derived)

@@ -8,6 +8,7 @@ with the slice node, so a scene that is saved and loaded can be turned back, too
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import vtk
@@ -21,7 +22,7 @@ STEP_MM = 1.0  # of the arrow keys in a turned view
 _PATIENT = {"Red": "Axial", "Yellow": "Sagittal", "Green": "Coronal"}
 
 
-def slice_nodes(scene) -> dict[str, object]:
+def slice_nodes(scene) -> dict[str, Any]:
     """The vtkMRMLSliceNode of each of `VIEWS` that the scene has, by its name."""
     found = {name: scene.GetSingletonNode(name, "vtkMRMLSliceNode") for name in VIEWS}
     return {name: node for name, node in found.items() if node is not None}

@@ -17,13 +17,19 @@ from FetalPoseLib.session.panel import Buttons, LandmarkRow, LengthRow, Status
 from FetalPoseLib.session.session import PoseSession
 from FetalPoseLib.session.settings import Settings
 from FetalPoseLib.session.signal import Signal
+from FetalPoseLib.session.sizes import MeasureRow
+from FetalPoseLib.session.views import CameraPlace, PlaneRow, PlaneViews
 
 __all__ = [
     "Buttons",
+    "CameraPlace",
     "Failure",
     "Finished",
     "LandmarkRow",
     "LengthRow",
+    "MeasureRow",
+    "PlaneRow",
+    "PlaneViews",
     "PoseSession",
     "PoseShown",
     "Question",

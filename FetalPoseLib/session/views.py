@@ -13,9 +13,13 @@ import numpy as np
 from FetalPoseLib import scene as mrml
 from FetalPoseLib.body.plane_views import ViewCut, three_cuts, title_of
 from FetalPoseLib.body.planes import KINDS, Plane, planes_left_out, standard_planes
+from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.measurement.head_turn import head_turn_deg
 
 MOST_MM = 30.0  # from a plane, by steps along its normal
 ALIGNED = ("mid_sagittal", "abdomen_transverse", "head_transverse")  # shown after an estimate: the first that there is
+CAMERA_AWAY, LEAST_AWAY_MM = 2.2, 60.0  # of the camera from the middle: of the pose's extent, and at least
+HEAD_PLANES = ("head_transverse", "face_coronal")  # which turn with the head
 
 Translate = Callable[[str], str]
 
@@ -25,9 +29,30 @@ class PlaneRow:
     """A standard plane in the list of those that can be shown."""
 
     name: str  #: a key of `body.planes.KINDS`
-    label: str  #: for people
+    label: str  #: for people, short
     tip: str  #: what it shows and is for, or why this pose does not give it
     available: bool  #: whether a click shows it
+
+
+@dataclass(frozen=True)
+class CameraPlace:
+    """Where a 3D camera is; all (3,) in RAS mm, the last without unit."""
+
+    position: tuple[float, ...]
+    looks_at: tuple[float, ...]
+    up: tuple[float, ...]
+
+
+def camera_from_right(points) -> CameraPlace | None:
+    """The camera looks at a pose (16, 3) in RAS mm from the fetus's right, its head up; None without its trunk."""
+    plane = _plane(points, "mid_sagittal", None)
+    if plane is None:
+        return None
+    seen = points[np.isfinite(points).all(axis=1)]
+    lower, upper = seen.min(axis=0), seen.max(axis=0)
+    middle, extent = (lower + upper) / 2, float(np.linalg.norm(upper - lower))
+    position = middle + plane.normal * max(CAMERA_AWAY * extent, LEAST_AWAY_MM)
+    return CameraPlace(*(tuple(map(float, value)) for value in (position, middle, -plane.axes[:, 0])))
 
 
 def plane_rows(points, *, translate: Translate = str) -> tuple[PlaneRow, ...]:
@@ -37,13 +62,25 @@ def plane_rows(points, *, translate: Translate = str) -> tuple[PlaneRow, ...]:
     rows = []
     for name, kind in KINDS.items():
         measures = f" ({', '.join(kind.measures)})" if kind.measures else ""
-        tip = translate(kind.shows) + measures
+        tip = f"{translate(title_of(name))}: {translate(kind.shows)}{measures}"
         if points is None:
             tip = translate("Estimate or choose a pose first.")
         elif name in left_out:
             tip = translate(left_out[name])
-        rows.append(PlaneRow(name, translate(title_of(name)), tip, points is not None and name not in left_out))
+        short = title_of(name.removesuffix("_transverse").removesuffix("_coronal"))
+        rows.append(PlaneRow(name, translate(short), tip, points is not None and name not in left_out))
     return tuple(rows)
+
+
+def head_turn(volume, points) -> float | None:
+    """How far the head of a pose is turned, as its volume node shows; None where that is not seen.
+
+    The head then is taken to look where the shoulders do. ``volume`` may be None.
+    """
+    try:
+        return None if volume is None else head_turn_deg(mrml.volume_from_node(volume), points)
+    except FetalPoseError:  # the volume was changed since
+        return None
 
 
 class PlaneViews:
