@@ -74,11 +74,11 @@ def test_a_closed_scene_leaves_the_views_along_the_patients_axes(bench):
 def test_sizes_follow_the_pose_and_a_wrong_age_is_said(bench):
     rows = {bench.ui.sizesTable.item(i, 0).text(): i for i in range(bench.ui.sizesTable.rowCount)}
     value = lambda label: bench.ui.sizesTable.item(rows[label], 1).text()  # noqa: E731
-    assert value("Crown rump length") == ""
+    assert value("Crown-rump length") == ""
     bench.imported()
     crl = next(m for m in bench.session.measures(bench.pose) if m.name == "crown_rump_length")
-    assert value("Crown rump length") == f"{crl.value:.1f} mm"
-    assert value("Cranial dorsal hip angle").endswith("°")
+    assert value("Crown-rump length") == f"{crl.value:.1f} mm"
+    assert value("Cranial-dorsal-hip angle").endswith("°")
     bench.ui.ageEdit.text = "9w0d"
     assert "9w0d" in bench.ui.ageLabel.text
     bench.ui.ageEdit.text = "soon"
@@ -86,7 +86,7 @@ def test_sizes_follow_the_pose_and_a_wrong_age_is_said(bench):
     bench.ui.ageEdit.text = ""
     assert bench.ui.ageLabel.text == ""
     bench.pose.SetNthControlPointPositionMissing(INDEX("sacrum"))
-    assert value("Crown rump length") == "-"
+    assert value("Crown-rump length") == "-"
 
 
 def test_intervals_and_spheres_of_an_estimate_are_shown_on_the_switch(bench):

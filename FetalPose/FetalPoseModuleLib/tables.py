@@ -13,7 +13,7 @@ INTERVAL = 3
 
 def setUpLengths(table, rows: Sequence[LengthRow]) -> None:
     """Give the table of lengths its size, and its segments their names and colours."""
-    _setUp(table, [_("Segment"), _("Length (mm)"), _("Check"), _("90 % within (mm)")], rows)
+    _setUp(table, [_("Segment"), _("Length (mm)"), _("Check"), _("90 % (mm)")], rows)
     for i, row in enumerate(rows):
         table.item(i, NAME).setIcon(swatch(row.color))
     _intervalBeforeNotes(table)
@@ -30,6 +30,8 @@ def setUpSizes(table, rows: Sequence[MeasureRow]) -> None:
     """Give the table of size, age and posture its rows."""
     _setUp(table, [_("Measure"), _("Value"), _("Note"), _("90 % within")], rows)
     _intervalBeforeNotes(table)
+    table.minimumHeight = 0  # it scrolls: the panel is to be no higher for it
+    table.setColumnWidth(VALUE, 65)
 
 
 def showSizes(table, rows: Sequence[MeasureRow]) -> None:
@@ -50,6 +52,8 @@ def showRows(table, rows: Sequence[LengthRow | LandmarkRow]) -> None:
         check.setToolTip("\n".join(row.reasons))
         if isinstance(row, LengthRow):
             setText(table.item(i, INTERVAL), row.interval)
+    if table.columnCount > INTERVAL:
+        table.setColumnHidden(INTERVAL, not any(isinstance(row, LengthRow) and row.interval for row in rows))
 
 
 def setText(item, text: str) -> None:
@@ -68,7 +72,8 @@ def swatch(color: Sequence[float]) -> "qt.QIcon":
 def _intervalBeforeNotes(table) -> None:
     """Show the interval beside the value; the last column, which takes the width that is left, is for sentences."""
     table.horizontalHeader().moveSection(INTERVAL, CHECK)
-    table.setColumnWidth(INTERVAL, 100)
+    table.setColumnWidth(CHECK, 40)
+    table.setColumnWidth(INTERVAL, 90)
 
 
 def _setUp(table, headers: list[str], rows: Sequence[LengthRow | LandmarkRow | MeasureRow]) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from FetalPoseLib.body.planes import Plane
 
+HELD = 1.1  # of the extent of the points that a picture holds
 SHOWN_MM = 10.0  # least width of a view: the picture of a short bone is not blown up further
 
 _BODY = {"right": (0, 1), "left": (0, -1), "front": (1, 1), "back": (1, -1), "head": (2, 1), "feet": (2, -1)}
@@ -46,8 +47,10 @@ def title_of(plane: Plane | str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-def three_cuts(plane: Plane) -> tuple[ViewCut, ViewCut, ViewCut]:
+def three_cuts(plane: Plane, held=None) -> tuple[ViewCut, ViewCut, ViewCut]:
     """The plane, and the two that cross it at right angles in the middle of its picture, all at one scale.
+
+    Each picture is as large as that of the plane and, if ``held`` is given, holds these RAS points (N, 3), too.
 
     Example
     -------
@@ -55,6 +58,8 @@ def three_cuts(plane: Plane) -> tuple[ViewCut, ViewCut, ViewCut]:
     ['Mid sagittal', 'Fetal transverse', 'Fetal coronal']
     """
     side = max(*plane.extent_mm, SHOWN_MM)
+    if held is not None:
+        side = max(side, HELD * 2 * float(np.nanmax(np.abs(plane.to_plane(held)))))
     body = _body(plane)
     crossing = _along_bone(plane) if body is None else _anatomical(plane, body)
     cuts = [(title_of(plane), plane.axes), *crossing]

@@ -14,6 +14,7 @@ from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
 
 UNITS = {"mm": " mm", "deg": "°", "d": "", "1": " SD"}  # after a value, by its unit
+HYPHENATED = ("crown-rump", "cranial-dorsal-hip", "head-trunk")  # in the labels
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class MeasureRow:
     name: str  #: of the measure, see `body.clinical`
     label: str  #: for people
     text: str  #: "55.2 mm", "12w3d", "128°"; "-" where it is not known; "" without a pose
-    interval: str = ""  #: in 90 % of cases the truth lies within, "53.1 to 57.4 mm"; "" where not known
+    interval: str = ""  #: in 90 % of cases the truth lies within, "53.1 to 57.4"; "" where not known
     note: str = ""  #: where it comes from, what it means, or why it is not known
 
 
@@ -50,8 +51,9 @@ def age_text(pose, by_dates: str, *, translate: Callable[[str], str] = str) -> s
 
 
 def _label(name: str, translate: Callable[[str], str]) -> str:
-    words = name.replace("_", " ")
-    words = f"{words[:-2]}, deviation" if words.endswith(" z") else words
+    words = name.removesuffix("_z").replace("_", " ")
+    for pair in HYPHENATED:
+        words = words.replace(pair.replace("-", " "), pair)
     return translate(words.capitalize())
 
 
@@ -64,6 +66,5 @@ def _text(value: float, unit: str) -> str:
 def _interval(measure: Measure, translate: Callable[[str], str]) -> str:
     if not np.isfinite([measure.low, measure.high]).all():
         return ""
-    low, high = _text(measure.low, measure.unit), _text(measure.high, measure.unit)
-    low = low.removesuffix(UNITS[measure.unit]) if UNITS[measure.unit] else low
+    low, high = (_text(end, measure.unit).removesuffix(UNITS[measure.unit]) for end in (measure.low, measure.high))
     return translate("{low} to {high}").format(low=low, high=high)

@@ -107,19 +107,24 @@ class PlaneViews:
         self.scene = scene
         self.shown: tuple[ViewCut, ...] = ()
         self.name, self.distance_mm = "", 0.0
+        self._whole = False
 
-    def show(self, points, name: str, *, head_turn_deg: float | None = None) -> bool:
-        """Turn the views to a plane of a pose (16, 3) in RAS mm; False, and nothing turned, if it does not give it."""
+    def show(self, points, name: str, *, head_turn_deg: float | None = None, whole: bool = False) -> bool:
+        """Turn the views to a plane of a pose (16, 3) in RAS mm; False, and nothing turned, if it does not give it.
+
+        ``whole``: the pictures hold all landmarks, and not only what the plane is for.
+        """
         plane = _plane(points, name, head_turn_deg)
         if plane is None:
             return False
-        self.shown, self.name, self.distance_mm = three_cuts(plane), name, 0.0
+        self._whole = whole
+        self.shown, self.name, self.distance_mm = three_cuts(plane, points if whole else None), name, 0.0
         mrml.turn_views(self.scene, self.shown)
         return True
 
     def align(self, points) -> bool:
         """Turn the views to the fetus after an estimate: mid-sagittal, transverse, coronal; False if it is not seen."""
-        return any(self.show(points, name) for name in ALIGNED)
+        return any(self.show(points, name, whole=True) for name in ALIGNED)
 
     def follow(self, points) -> None:
         """Turn the views again to the plane that they show, of a pose whose points have changed.
@@ -127,7 +132,7 @@ class PlaneViews:
         Does nothing where a person has turned or moved them meanwhile.
         """
         if self.shown and self.distance_mm == 0.0 and mrml.shows_cut(self.scene, self.shown[0]):
-            self.show(points, self.name)
+            self.show(points, self.name, whole=self._whole)
 
     def step_to(self, distance_mm: float) -> None:
         """Move the first view to this distance from its plane, at most `MOST_MM`, towards the viewer."""
