@@ -47,6 +47,8 @@ def test_a_click_shows_a_plane_steps_follow_and_back_restores(bench):
     box.stepUp()
     box.stepUp()
     np.testing.assert_allclose(slice_to_ras(), expected.moved(2.0).matrix, atol=1e-6)
+    red().SetSliceOffset(red().GetSliceOffset() - 5.0)  # in the view
+    assert box.value == -3 and buttons["abdomen_transverse"].checked
     buttons["left_femur"].click()
     assert box.value == 0 and red().GetOrientation() == "Left femur"
     bench.ui.patientAxesButton.click()

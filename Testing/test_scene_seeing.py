@@ -64,3 +64,24 @@ def test_the_skeleton_is_cut_by_a_slice_and_faint_beside_it(pose):
     assert cut.GetSliceIntersectionOpacity() == 1
     display = pose.GetDisplayNode()
     assert display.GetSliceProjection() and display.GetSliceProjectionOpacity() < 0.5
+
+
+def test_a_scene_with_a_skeleton_comes_back_without_doubles(scene, pose, tmp_path):
+    mrml.show_skeleton(pose)
+    mrml.show_uncertainty(pose)
+    scene.SetURL(str(tmp_path / "scene.mrml"))
+    scene.SetRootDirectory(str(tmp_path))
+    model = mrml.show_skeleton(pose)
+    storage = scene.AddNewNodeByClass("vtkMRMLModelStorageNode")
+    storage.SetFileName(str(tmp_path / "skeleton.vtk"))
+    model.SetAndObserveStorageNodeID(storage.GetID())
+    assert storage.WriteData(model) and scene.Commit()
+    loaded = mrml.new_scene()
+    loaded.SetURL(str(tmp_path / "scene.mrml"))
+    assert loaded.Import()
+    back = loaded.GetFirstNodeByClass("vtkMRMLMarkupsFiducialNode")
+    skeleton = mrml.show_skeleton(back)
+    assert loaded.GetNumberOfNodesByClass("vtkMRMLModelNode") == 1  # the spheres are not saved
+    modes = [skeleton.GetNthDisplayNode(i).GetSliceDisplayMode() for i in range(skeleton.GetNumberOfDisplayNodes())]
+    assert modes == [0, 1]
+    assert loaded.GetNumberOfNodesByClass("vtkMRMLModelDisplayNode") == 2

@@ -2,6 +2,7 @@
 
 import numpy as np
 import qt
+import vtk
 
 from FetalPoseLib import scene
 from FetalPoseLib.session import Finished, PoseSession
@@ -32,7 +33,14 @@ class PlanesPanel:
         ui.planeStepSpinBox.setRange(-MOST_MM, MOST_MM)
         ui.planeStepSpinBox.valueChanged.connect(self._onStep)
         ui.patientAxesButton.clicked.connect(lambda *_checked: self._onBack())
+        self._observed: list[tuple] = []  # slice nodes, each with the tag of its observer
         self.update(None)
+
+    def close(self) -> None:
+        """Follow the views no more."""
+        for node, tag in self._observed:
+            node.RemoveObserver(tag)
+        self._observed = []
 
     def update(self, pose) -> None:
         """Let be clicked what this pose, or None, gives; the tool tips say why not."""
@@ -40,6 +48,7 @@ class PlanesPanel:
         for row in self.session.plane_rows(pose):
             button = self.buttons[row.name]
             button.enabled, button.toolTip = row.available, row.tip
+        self._observe()
         self._updateShown()
 
     def align(self, points: np.ndarray) -> bool:
@@ -67,13 +76,22 @@ class PlanesPanel:
         self.session.plane_views.back()
         self._updateShown()
 
-    def _updateShown(self) -> None:
+    def _observe(self) -> None:
+        """Follow the red view, so that the distance shown here is true when a person moves it there."""
+        node = scene.slice_nodes(self.session.scene).get("Red")
+        if [observed for observed, _tag in self._observed] != [node]:
+            self.close()
+            if node is not None:
+                self._observed = [(node, node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._updateShown))]
+
+    def _updateShown(self, _node=None, _event=None) -> None:
         """Mark the plane that is shown, without moving the views."""
         views, box = self.session.plane_views, self.ui.planeStepSpinBox
+        distance = views.distance_mm
         for name, button in self.buttons.items():
-            button.checked = name == views.name
+            button.checked = distance is not None and name == views.name
         blocked = box.blockSignals(True)
-        box.value = views.distance_mm
+        box.value = distance or 0.0
         box.blockSignals(blocked)
-        box.enabled = bool(views.shown)
+        box.enabled = distance is not None
         self.ui.patientAxesButton.enabled = scene.are_turned(self.session.scene)

@@ -88,6 +88,7 @@ class FetalPoseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def cleanup(self) -> None:
         self.posePanel.close()
+        self.planesPanel.close()
         self._unbind()
         self.removeObservers()
         self.logic.close()

@@ -29,7 +29,7 @@ from FetalPoseLib.scene.pose import (
     reset_landmarks,
     set_estimate,
 )
-from FetalPoseLib.scene.slice_views import are_turned, move_view, shows_cut, turn_back, turn_views
+from FetalPoseLib.scene.slice_views import are_turned, distance_shown, move_view, slice_nodes, turn_back, turn_views
 from FetalPoseLib.scene.storage import ABSENT, load_pose, save_pose
 from FetalPoseLib.scene.uncertainty import show_uncertainty
 from FetalPoseLib.scene.volumes import (
@@ -50,6 +50,7 @@ __all__ = [
     "confidence_of",
     "create_pose",
     "crown_rump_of",
+    "distance_shown",
     "doubts_of",
     "is_pose",
     "is_whole",
@@ -71,8 +72,8 @@ __all__ = [
     "show_lengths",
     "show_skeleton",
     "show_uncertainty",
-    "shows_cut",
     "silence_log",
+    "slice_nodes",
     "turn_back",
     "turn_views",
     "update_derived",

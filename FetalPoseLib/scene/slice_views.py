@@ -53,18 +53,19 @@ def are_turned(scene) -> bool:
     return any(node.GetAttribute(FORMER) is not None for node in slice_nodes(scene).values())
 
 
-def shows_cut(scene, cut: ViewCut) -> bool:
-    """Whether the first view still shows this cut, wherever along its normal and whatever part of it."""
+def distance_shown(scene, cut: ViewCut) -> float | None:
+    """How far the first view is from this cut, in mm towards the viewer; None where it is turned to something else."""
     node = slice_nodes(scene).get(VIEWS[0])
-    return node is not None and node.GetOrientation() == cut.title and np.allclose(_axes(node), cut.matrix[:3, :3])
+    if node is None or not np.allclose(_axes(node), cut.matrix[:3, :3], atol=1e-6):
+        return None
+    return node.GetSliceOffset() - _offset(cut)
 
 
 def move_view(scene, cut: ViewCut, distance_mm: float) -> None:
     """Move the first view to ``distance_mm`` from its cut, towards the viewer; place and zoom in the view stay."""
     node = slice_nodes(scene).get(VIEWS[0])
     if node is not None:
-        matrix = np.array(cut.matrix)
-        node.SetSliceOffset(float(matrix[:3, 2] @ matrix[:3, 3]) + distance_mm)
+        node.SetSliceOffset(_offset(cut) + distance_mm)
 
 
 def _turn(node, name: str, cut: ViewCut) -> None:
@@ -98,6 +99,10 @@ def _forget(node) -> None:
     if title is not None and node.HasSliceOrientationPreset(title):
         node.RemoveSliceOrientationPreset(title)
     node.RemoveAttribute(TITLE)
+
+
+def _offset(cut: ViewCut) -> float:
+    return float(cut.matrix[:3, 2] @ cut.matrix[:3, 3])
 
 
 def _axes(node) -> np.ndarray:

@@ -16,6 +16,7 @@ from FetalPoseLib.body.planes import KINDS, Plane, planes_left_out, standard_pla
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.measurement.head_turn import head_turn_deg
 
+SAME_MM = 1e-3  # from a plane: the view is in it
 MOST_MM = 30.0  # from a plane, by steps along its normal
 ALIGNED = ("mid_sagittal", "abdomen_transverse", "head_transverse")  # shown after an estimate: the first that there is
 CAMERA_AWAY, LEAST_AWAY_MM = 2.2, 60.0  # of the camera from the middle: of the pose's extent, and at least
@@ -92,8 +93,6 @@ class PlaneViews:
         What the views were turned to last; empty while they are along the patient's axes.
     name : str
         Of the plane in the first view, a key of `KINDS`; "" while there is none.
-    distance_mm : float
-        From that plane, towards the viewer.
 
     Example
     -------
@@ -106,8 +105,13 @@ class PlaneViews:
     def __init__(self, scene):
         self.scene = scene
         self.shown: tuple[ViewCut, ...] = ()
-        self.name, self.distance_mm = "", 0.0
+        self.name = ""
         self._whole = False
+
+    @property
+    def distance_mm(self) -> float | None:
+        """How far the first view is from its plane, towards the viewer; None where it shows none any more."""
+        return mrml.distance_shown(self.scene, self.shown[0]) if self.shown else None
 
     def show(self, points, name: str, *, head_turn_deg: float | None = None, whole: bool = False) -> bool:
         """Turn the views to a plane of a pose (16, 3) in RAS mm; False, and nothing turned, if it does not give it.
@@ -118,7 +122,7 @@ class PlaneViews:
         if plane is None:
             return False
         self._whole = whole
-        self.shown, self.name, self.distance_mm = three_cuts(plane, points if whole else None), name, 0.0
+        self.shown, self.name = three_cuts(plane, points if whole else None), name
         mrml.turn_views(self.scene, self.shown)
         return True
 
@@ -131,19 +135,18 @@ class PlaneViews:
 
         Does nothing where a person has turned or moved them meanwhile.
         """
-        if self.shown and self.distance_mm == 0.0 and mrml.shows_cut(self.scene, self.shown[0]):
+        if self.distance_mm is not None and abs(self.distance_mm) < SAME_MM:
             self.show(points, self.name, whole=self._whole)
 
     def step_to(self, distance_mm: float) -> None:
         """Move the first view to this distance from its plane, at most `MOST_MM`, towards the viewer."""
         if self.shown:
-            self.distance_mm = float(np.clip(distance_mm, -MOST_MM, MOST_MM))
-            mrml.move_view(self.scene, self.shown[0], self.distance_mm)
+            mrml.move_view(self.scene, self.shown[0], float(np.clip(distance_mm, -MOST_MM, MOST_MM)))
 
     def back(self) -> None:
         """Turn the views back to the patient's axes."""
         mrml.turn_back(self.scene)
-        self.shown, self.name, self.distance_mm = (), "", 0.0
+        self.shown, self.name = (), ""
 
 
 def _plane(points, name: str, head_turn_deg: float | None) -> Plane | None:
