@@ -90,7 +90,17 @@ def test_sample_volume_is_offered_and_can_be_estimated(bench, monkeypatch):
 
 # --- what the module uses of Slicer, and the host offers
 
-QT = {"QAbstractItemView", "QColor", "QFileDialog", "QIcon", "QPixmap", "QTableWidgetItem", "QTimer", "Qt"}
+QT = {
+    "QAbstractItemView",
+    "QColor",
+    "QFileDialog",
+    "QIcon",
+    "QPixmap",
+    "QPushButton",
+    "QTableWidgetItem",
+    "QTimer",
+    "Qt",
+}
 CTK = {"ctkPathLineEdit"}
 APP = {"connect", "processEvents", "userSettings"}
 UTIL = {"confirmYesNoDisplay", "loadUI", "childWidgetVariables", "mainWindow", "pip_install"}
