@@ -26,7 +26,7 @@ def plane(bench, name):
 def test_after_an_estimate_slices_and_camera_look_at_the_fetus(bench):
     bench.estimated()
     expected = plane(bench, "mid_sagittal")
-    assert red().GetOrientation() == "Mid sagittal"
+    assert red().GetOrientation() == "Mid-sagittal"
     np.testing.assert_allclose(slice_to_ras(), expected.matrix, atol=1e-6)  # of the last pose, not of the first
     camera = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCameraNode")
     away = np.subtract(camera.GetPosition(), camera.GetFocalPoint())
@@ -50,7 +50,7 @@ def test_a_click_shows_a_plane_steps_follow_and_back_restores(bench):
     red().SetSliceOffset(red().GetSliceOffset() - 5.0)  # in the view
     assert box.value == -3 and buttons["abdomen_transverse"].checked
     buttons["left_femur"].click()
-    assert box.value == 0 and red().GetOrientation() == "Left femur"
+    assert box.value == 0 and red().GetOrientation() == "Left-femur"
     bench.ui.patientAxesButton.click()
     assert red().GetOrientation() == "Axial" and not bench.ui.patientAxesButton.enabled
     assert not any(button.checked for button in buttons.values())

@@ -62,9 +62,9 @@ def test_aligned_views_show_the_fetus_as_textbooks_do(points, scene):
     assert PlaneViews(scene).align(points)
     red, yellow, green = (view(scene, name) for name in ("Red", "Yellow", "Green"))
     assert [node.GetOrientation() for node in (red, yellow, green)] == [
-        "Mid sagittal",
-        "Fetal transverse",
-        "Fetal coronal",
+        "Mid-sagittal",
+        "Fetal-transverse",
+        "Fetal-coronal",
     ]
     at = {name: points[INDEX(name)] for name in load_skeleton().landmarks}
     assert pixel(red, at["head"])[0] < pixel(red, at["sacrum"])[0]  # head at the left
@@ -92,7 +92,7 @@ def test_every_plane_that_is_given_can_be_shown_under_its_name(points, scene):
     for plane in standard_planes(points):
         assert views.show(points, plane.name)
         red = view(scene, "Red")
-        assert red.GetOrientation() == plane.name.replace("_", " ").capitalize()
+        assert red.GetOrientation() == plane.name.replace("_", "-").capitalize()
         np.testing.assert_allclose(slicer.util.arrayFromVTKMatrix(red.GetSliceToRAS()), plane.matrix, atol=1e-9)
     assert red.GetNumberOfSliceOrientationPresets() == 4  # not one for each plane that was ever shown
 
@@ -123,6 +123,19 @@ def test_back_to_the_patients_axes_restores_orientations_also_after_saving(point
     assert [view(scene, name).GetOrientation() for name in ("Red", "Yellow", "Green")] == ["Axial"] + 2 * ["Coronal"]
     assert not mrml.are_turned(scene) and yellow.GetSliceSpacingMode() == yellow.AutomaticSliceSpacingMode
     assert yellow.GetNumberOfSliceOrientationPresets() == 3
+
+
+def test_a_scene_saved_with_turned_views_can_be_read_and_turned_back(points, scene, tmp_path):
+    for plane in standard_planes(points):
+        PlaneViews(scene).show(points, plane.name)
+        scene.SetURL(str(tmp_path / "scene.mrml"))
+        assert scene.Commit()
+        loaded = slicer.vtkMRMLScene()
+        loaded.SetURL(str(tmp_path / "scene.mrml"))
+        assert loaded.Connect()
+        assert view(loaded, "Red").GetOrientation() == view(scene, "Red").GetOrientation() != "Reformat"
+        PlaneViews(loaded).back()
+        assert view(loaded, "Red").GetOrientation() == "Axial"
 
 
 def test_views_follow_a_pose_until_a_person_moves_them(points, scene):

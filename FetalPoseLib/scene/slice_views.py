@@ -7,6 +7,7 @@ with the slice node, so a scene that is saved and loaded can be turned back, too
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -53,6 +54,14 @@ def are_turned(scene) -> bool:
     return any(node.GetAttribute(FORMER) is not None for node in slice_nodes(scene).values())
 
 
+def orientation_name(cut: ViewCut) -> str:
+    """The name of a cut as an orientation of its view: "Mid-sagittal".
+
+    A scene file has it within the name of an XML attribute, so with a space the file could not be read again.
+    """
+    return re.sub(r"[^A-Za-z0-9]+", "-", cut.title)
+
+
 def distance_shown(scene, cut: ViewCut) -> float | None:
     """How far the first view is from this cut, in mm towards the viewer; None where it is turned to something else."""
     node = slice_nodes(scene).get(VIEWS[0])
@@ -81,8 +90,8 @@ def _turn(node, name: str, cut: ViewCut) -> None:
             preset.SetElement(row, column, float(cut.matrix[row, column]))
         for column in range(4):
             to_ras.SetElement(row, column, float(cut.matrix[row, column]))
-    node.AddSliceOrientationPreset(cut.title, preset)
-    node.SetAttribute(TITLE, cut.title)
+    node.AddSliceOrientationPreset(orientation_name(cut), preset)
+    node.SetAttribute(TITLE, orientation_name(cut))
     node.SetXYZOrigin(0.0, 0.0, 0.0)
     node.UpdateMatrices()
     width, height = node.GetDimensions()[:2]
