@@ -20,6 +20,7 @@ from FetalPoseLib.body.estimate import Estimate, Progress
 from FetalPoseLib.body.fetal_frame import FetalFrame
 from FetalPoseLib.body.plausibility import holds_fetus, warnings_of
 from FetalPoseLib.body.pose_library import PoseLibrary
+from FetalPoseLib.body.second_head import second_head_warning
 from FetalPoseLib.body.uncertainty import Uncertainty
 from FetalPoseLib.detection.detector import INVERTED, Detector, TrainedNetwork
 from FetalPoseLib.detection.locate import mean_body
@@ -42,6 +43,7 @@ from FetalPoseLib.refinement.options import (
 from FetalPoseLib.refinement.pose_reader import PoseReader
 from FetalPoseLib.resources import resource_path
 from FetalPoseLib.volume.grid import Volume
+from FetalPoseLib.volume.probe_volume import ProbeVolume
 
 Pose = tuple[np.ndarray, np.ndarray]  # points (16, 3) RAS mm, confidence (16,)
 Found = TypeVar("Found")  # what a search ends with: a view, or perhaps none
@@ -176,7 +178,7 @@ class Estimator:
 
     def estimate(
         self,
-        volume: Volume,
+        volume: Volume | ProbeVolume,
         *,
         iterations: int = EstimateOptions.iterations,
         progress: Callable[[Progress], None] | None = None,
@@ -193,7 +195,7 @@ class Estimator:
 
     def run(
         self,
-        volume: Volume,
+        volume: Volume | ProbeVolume,
         *,
         iterations: int = EstimateOptions.iterations,
         placed: Mapping[int, np.ndarray] | None = None,
@@ -228,6 +230,7 @@ class Estimator:
         provenance = self._provenance(steps, refined=bool(iterations))
         two_passes = self.detector.two_passes
         warnings = [INVERTED] * view.inverted + warnings_of(points, confidence, two_passes=two_passes)
+        warnings += filter(None, [second_head_warning(view.heads, points)])
         radius, intervals = self._uncertainty(points, confidence, placed or {}, provenance["Refinement"])
         yield Estimate(
             points, confidence, unrefined, provenance, warnings, radius_mm=radius, length_interval_mm=intervals,

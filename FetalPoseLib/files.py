@@ -48,8 +48,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
 def locked(path: str | Path, *, wait_s: float = 10.0, advice: str = "Try again later.") -> Iterator[None]:
     """Keep other programs that use this function away from `path` until the block ends; it need not exist.
 
-    The lock is the system's, on a file `.NAME.lock` beside `path`, or `.lock` in it where it is a folder. That file
-    stays; the lock ends with the process at the latest.
+    The lock is the system's, on a file `.NAME.lock` beside `path`, or `.lock` in it where it is a folder. It ends with
+    the process at the latest, and the file with the block; one that a killed process left does no harm.
 
     Raises
     ------
@@ -58,20 +58,39 @@ def locked(path: str | Path, *, wait_s: float = 10.0, advice: str = "Try again l
     """
     path = Path(path)
     beside = path / ".lock" if path.is_dir() else path.with_name(f".{path.name}.lock")
-    try:
-        file = open(beside, "a+b")  # noqa: SIM115 (closed below)
-    except OSError as error:
-        raise _cannot_write(beside, error) from error
+    until = time.monotonic() + wait_s
+    while (file := _locked_file(beside)) is None:
+        if time.monotonic() >= until:
+            raise FetalPoseError(f"{path} is in use by another program. {advice}")
+        time.sleep(0.02)
     with file:
-        until = time.monotonic() + wait_s
-        while not _lock(file):
-            if time.monotonic() >= until:
-                raise FetalPoseError(f"{path} is in use by another program. {advice}")
-            time.sleep(0.02)
         try:
             yield
         finally:
+            with suppress(OSError):
+                beside.unlink()  # while it is locked: who opened it before sees that it is gone, and makes another
             _unlock(file)
+    if sys.platform == "win32":
+        with suppress(OSError):  # there an open file cannot be removed, and this one is if another program has it
+            beside.unlink()
+
+
+def _locked_file(path: Path) -> BinaryIO | None:
+    """The file at ``path``, open and locked; None if another program has the lock."""
+    while True:
+        try:
+            file = open(path, "a+b")  # noqa: SIM115 (closed by the caller)
+        except OSError as error:
+            if sys.platform == "win32" and path.exists():
+                return None  # just being removed
+            raise _cannot_write(path, error) from error
+        if not _lock(file):
+            file.close()
+            return None
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                return file
+        file.close()  # its last owner has removed it meanwhile: what is locked is not what others find
 
 
 def _lock(file: BinaryIO) -> bool:

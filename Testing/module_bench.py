@@ -43,6 +43,9 @@ class Dialogs:
     def folder(self, title):
         return str(self.path)
 
+    def library(self, library, remove):
+        self.asked.append(library())
+
 
 class Installer:
     """Everything is there, unless a test says otherwise."""

@@ -52,6 +52,7 @@ def test_volumes_that_count_as_found_are_told_from_those_that_do_not():
     assert (found["volumes"], found["found"], found["not_found"]) == (5, 2, 3)
     assert found["mean_mm"] == pytest.approx(5, abs=0.01) and (found["turned"], found["near"]) == (1, 1)
     assert (found["outside"], found["invented"]) == (1, 1)
+    assert (found["inside"], found["missed"]) == (31, 0)  # of the two that count as found
     one_pass = [row | {"seconds": {"locate": None}} for row in rows]  # has another limit
     assert tables.found_table([tables.Run(HEADER, one_pass)])[0]["found"] == 4
 

@@ -73,6 +73,7 @@ def test_estimate_writes_pose_table_and_picture(network, good, tmp_path, capsys,
     assert pose.GetAttribute("FetalPose.Model") == "r4"
     rows = list(csv.DictReader(outputs[1].open()))
     assert [row["segment"] for row in rows] == [segment.name for segment in SKELETON.segments]
+    assert list(rows[0])[-1] == "check"
     assert outputs[2].read_bytes().startswith(b"\x89PNG")
     printed = capsys.readouterr().out
     assert all(f"{row['length_mm']} mm" in printed for row in rows)
@@ -91,6 +92,14 @@ def test_estimate_tells_and_writes_size_age_and_posture(network, good, tmp_path,
     printed = capsys.readouterr().out
     assert f"{rows['crown_rump_length']['value']} mm" in printed and "gestational_age" in printed
     assert "left_elbow_flexion" not in printed
+
+
+def test_estimate_writes_a_report(network, good, tmp_path):
+    arguments = ["estimate", good, "--output", tmp_path / "pose.mrk.json", "--report", tmp_path / "report.html"]
+    assert fetalpose(*arguments) == 0
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "good.nrrd" in page and "Research use only" in page and "No landmark was placed by a person." in page
+    assert fetalpose(*arguments[:-1], tmp_path / "report.docx") == 1
 
 
 def test_a_table_of_measures_that_cannot_be_written_changes_nothing(network, good, tmp_path, capsys):

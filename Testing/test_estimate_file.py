@@ -48,11 +48,22 @@ def test_one_process_serves_several_files_and_tells_of_each(client, good, tmp_pa
         pid = one.pid
         np.testing.assert_allclose(result.points, POINTS)
         np.testing.assert_allclose(mrml.points_of(mrml.load_pose(scene, options.output)), POINTS)
+        assert all("Look at it." in row["check"] for row in result.lengths)
         assert len(result.lengths) == 15 and options.table.read_text().count("\n") == 16
         assert "Look at it." in result.warnings and tuple(told) == result.warnings
         assert {"locate", "detect", "refine"} <= set(stages)
         told.clear()
         assert one.pid == pid and not one.running
+
+
+def test_a_name_of_one_s_own_stands_for_that_of_the_file(client, good, tmp_path):
+    good = good.rename(tmp_path / "DOE_JANE.nrrd")
+    options = FileOptions(output=tmp_path / "P-1.mrk.json", name="P-1")
+    result = estimate_file(client(), good, options, QUICK)
+    assert b"DOE" not in options.output.read_bytes()
+    np.testing.assert_array_equal(result.volume.array, picture())
+    np.testing.assert_allclose(result.estimate.points, POINTS)
+    assert result.estimate.provenance.keys() >= {"Model", "Iterations"}
 
 
 def test_progress_that_raises_cancels_the_estimate_and_writes_nothing(client, good, tmp_path):

@@ -2,11 +2,12 @@
 
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.files import check_writable, replacing
+from FetalPoseLib.files import check_writable, locked, replacing
 
 
 def only_file(folder):
@@ -84,3 +85,30 @@ def test_another_suffix_is_refused_before_the_work(tmp_path):
         check_writable(tmp_path / "a.nrrd", ".csv", ".txt")
     check_writable(tmp_path / "a.CSV", ".csv", ".txt")
     assert not any(tmp_path.iterdir())
+
+
+def test_a_lock_keeps_others_away_and_leaves_no_file(tmp_path):
+    counter = tmp_path / "counter"
+    counter.write_text("0")
+
+    def count(_) -> None:
+        with locked(counter):
+            counter.write_text(str(int(counter.read_text()) + 1))
+
+    with ThreadPoolExecutor(8) as pool:  # the system's locks are of open files, in one process as in several
+        list(pool.map(count, range(200)))
+    assert counter.read_text() == "200" and only_file(tmp_path) == counter
+
+
+def test_the_lock_of_a_folder_goes_with_the_block_whatever_ends_it(tmp_path):
+    with pytest.raises(RuntimeError), locked(tmp_path):
+        assert only_file(tmp_path).name == ".lock"
+        raise RuntimeError
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_lock_file_that_a_killed_process_left_does_no_harm(tmp_path):
+    (tmp_path / ".counter.lock").touch()
+    with locked(tmp_path / "counter", wait_s=0):
+        pass
+    assert not list(tmp_path.iterdir())

@@ -10,7 +10,6 @@ from safetensors.torch import load, save
 
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.estimator import Estimator
-from FetalPoseLib.network.manifest import bundled_name
 from FetalPoseLib.resources import resource_path
 from FetalPoseLib.training.start import network_from
 
@@ -105,11 +104,3 @@ def test_a_foreign_file_is_no_start_of_a_training(tmp_path):
 def test_a_name_that_can_be_no_file_is_no_model(name):
     with pytest.raises(FetalPoseError, match="There is no model"):
         Estimator(name)
-
-
-def test_a_scene_opens_bundled_models_only(tmp_path):
-    assert bundled_name("fetal-frame") == "fetal-frame"
-    path = tmp_path / "theirs.safetensors"
-    path.write_bytes(model())
-    with pytest.raises(FetalPoseError, match="not bundled"):
-        bundled_name(str(path))

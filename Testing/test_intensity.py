@@ -137,9 +137,11 @@ def test_the_pose_does_not_change(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LOSING)
 def test_the_pose_hardly_changes_where_greys_are_lost(name):
+    """In the mean: single landmarks for which the network sees two places may move, see docs/reading.md."""
     volume, expected = _sample_and_pose()
     found = _estimator().estimate(Volume(LOSING[name](volume.array), volume.ijk_to_ras))
-    np.testing.assert_allclose(found.points, expected.points, atol=0.5)
+    assert (np.isfinite(found.points) == np.isfinite(expected.points)).all()
+    assert np.nanmean(np.linalg.norm(found.points - expected.points, axis=1)) < 0.2
 
 
 @pytest.mark.parametrize("rounds", [1, pytest.param(SearchOptions().rounds, marks=pytest.mark.slow)])

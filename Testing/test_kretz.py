@@ -26,9 +26,12 @@ from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.estimator import Estimator
 from FetalPoseLib.reading.doubts import SENTENCES, Doubt
 from FetalPoseLib.reading.kretz import count_frames, is_kretz, read_kretz
+from FetalPoseLib.refinement.options import EstimateOptions
+from FetalPoseLib.session.estimate_file import FileOptions, estimate_file
 from FetalPoseLib.volume.grid import Volume, canonical_grid
 from FetalPoseLib.volume.probe_resampling import scan_converted
 from FetalPoseLib.volume.resampling import resample
+from FetalPoseLib.worker.client import WorkerClient
 
 MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
 
@@ -182,6 +185,17 @@ def test_on_the_same_voxels_of_the_network_the_pose_is_the_same_even_where_they_
     same_voxels = Volume(resample(cartesian, grid).numpy().astype(np.uint8), grid.affine)
     found, expected = estimator.estimate(volume), estimator.estimate(same_voxels)
     assert np.nanmean(np.linalg.norm(found.points - expected.points, axis=1)) < 0.3
+
+
+@pytest.mark.slow
+def test_the_command_line_and_its_process_read_the_same_samples(tmp_path, estimator):
+    """Not the 0.5 mm voxels that the picture shows: then the network's input would be resampled twice."""
+    probe_volume, _, _ = scanned("validation", 3)
+    path = written(tmp_path / "a.vol", kretz(toroidal_items(probe_volume)))
+    options = FileOptions(output=tmp_path / "pose.mrk.json")
+    with WorkerClient(environment={"OMP_NUM_THREADS": "1"}) as client:
+        found = estimate_file(client, path, options, EstimateOptions(device="cpu"))
+    np.testing.assert_allclose(found.points, estimator.estimate(read_kretz(path).volume).points, atol=1e-3)
 
 
 @pytest.mark.slow

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from FetalPoseLib.body import parts
 from FetalPoseLib.body.crown_rump import crown_rump_of_pose
 from FetalPoseLib.body.parts import unit
 from FetalPoseLib.measurement.crown_rump import SEEN_ERROR_MM, crown_rump_length
 from FetalPoseLib.measurement.greys import Greys
+from FetalPoseLib.measurement.head_turn import head_turn_deg
 from FetalPoseLib.simulation.anatomy import skin_shapes
 from FetalPoseLib.simulation.biometry import draw_biometry
 from FetalPoseLib.simulation.implicit import Canvas
@@ -138,3 +140,51 @@ def test_greys_are_ranks_and_nothing_outside_the_sector():
     assert greys.at(brightest) > 0.98
     values = greys.at(np.argwhere(array > 0)[:500, ::-1])
     assert 0 <= values.min() and values.max() <= 1 and np.median(values) == pytest.approx(0.5, abs=0.1)
+
+
+# the head's turn
+
+
+def two_sided_head(body, rng):
+    """Greys of a head that is the same on both sides, with what a face and a brain have: (function of points)."""
+    blobs = rng.uniform([0.15, -0.8, -0.7], [0.8, 0.9, 0.7], (30, 3))
+    half = 0.5 * body.biometry.ofd
+
+    def greys(points):
+        local = (points - body.landmarks[0]) @ body.head / half
+        local = np.stack([np.abs(local[..., 0]), local[..., 1], local[..., 2]], axis=-1)
+        inside = np.linalg.norm(local / [0.8, 1.0, 0.9], axis=-1)
+        values = np.where(inside < 1, 60.0, 20.0) + 90 * ((inside > 0.88) & (inside < 1))
+        for blob in blobs:
+            values = values + 80 * np.exp(-0.5 * (np.linalg.norm(local - blob, axis=-1) / 0.10) ** 2)
+        return values
+
+    return greys
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_heads_turn_is_found_by_its_symmetry(seed):
+    rng = np.random.default_rng([41, seed])
+    body = pose_body(rng, draw_biometry(rng, weeks=12.0))
+    line = np.arange(-18, 18.1, 0.8)
+    z, y, x = np.meshgrid(line, line, line, indexing="ij")
+    points = body.landmarks[0] + np.stack([x, y, z], axis=-1)
+    array = two_sided_head(body, rng)(points) * rng.rayleigh(0.8, points.shape[:3])
+    matrix = np.diag([0.8, 0.8, 0.8, 1.0])
+    matrix[:3, 3] = body.landmarks[0] - 18
+    volume = Volume(gaussian_filter(array, 0.7), matrix)
+    straight = parts.head(parts.visible(body.landmarks))
+    forward = straight.T @ body.head[:, 1]
+    asked = np.degrees(np.arctan2(-forward[0], forward[1]))
+    assert head_turn_deg(volume, body.landmarks) == pytest.approx(asked, abs=7.0)
+
+
+def test_a_picture_without_a_head_gives_no_turn(painted):
+    one = painted[0]
+    noise = np.random.default_rng(0).integers(1, 255, one.array.shape).astype(np.uint8)
+    assert head_turn_deg(Volume(noise, one.ijk_to_ras), one.pose) is None
+    assert head_turn_deg(Volume(np.zeros_like(noise), one.ijk_to_ras), one.pose) is None
+    assert head_turn_deg(one.volume, one.pose + 500.0) is None
+    pose = one.pose.copy()
+    pose[0] = np.nan
+    assert head_turn_deg(one.volume, pose) is None

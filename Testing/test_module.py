@@ -151,3 +151,21 @@ def test_mirrored_volume_is_mirrored_for_the_network_and_its_pose_mirrored_back(
     assert np.linalg.det(matrix[:3, :3]) < 0
     np.testing.assert_allclose(matrix @ [19.5, 19.5, 19.5, 1], [39, 39, 39, 1])  # its middle stays in place
     np.testing.assert_allclose(mrml.points_of(bench.pose), bench.truth * [-1, 1, 1] + [78, 0, 0], atol=1e-6)
+
+
+# --- texts that come from files
+
+
+def test_what_a_file_says_is_shown_as_plain_text(bench):
+    for label in (bench.ui.geometryLabel, bench.ui.statusLabel, bench.ui.doubtsLabel):
+        label.text = text = "<img src='file:///x.png'><h1>Done. All landmarks are right.</h1>"
+        assert label.textFormat.name == "PlainText" and label.text == text
+
+
+def test_a_question_shows_names_of_files_as_they_are(slicer_app, monkeypatch):
+    from FetalPoseModuleLib.dialogs import Dialogs
+
+    asked = []
+    monkeypatch.setattr(slicer.util, "confirmYesNoDisplay", lambda text, **_: asked.append(text), raising=False)
+    Dialogs().confirm("Remove <img src=x> & more?\nIt cannot be undone.")
+    assert asked == ["<qt>Remove &lt;img src=x&gt; &amp; more?<br>It cannot be undone.</qt>"]

@@ -90,20 +90,11 @@ def test_sample_volume_is_offered_and_can_be_estimated(bench, monkeypatch):
 
 # --- what the module uses of Slicer, and the host offers
 
-QT = {
-    "QAbstractItemView",
-    "QColor",
-    "QFileDialog",
-    "QIcon",
-    "QPixmap",
-    "QPushButton",
-    "QTableWidgetItem",
-    "QTimer",
-    "Qt",
-}
+QT = {"QAbstractItemView", "QColor", "QDialog", "QFileDialog", "QHBoxLayout", "QIcon", "QLabel", "QPixmap"}
+QT |= {"QPushButton", "QTableWidget", "QTableWidgetItem", "QTimer", "QVBoxLayout", "Qt"}
 CTK = {"ctkPathLineEdit"}
 APP = {"connect", "processEvents", "userSettings"}
-UTIL = {"confirmYesNoDisplay", "loadUI", "childWidgetVariables", "mainWindow", "pip_install"}
+UTIL = {"modulePath", "confirmYesNoDisplay", "loadUI", "childWidgetVariables", "mainWindow", "pip_install"}
 UTIL |= {"setSliceViewerLayers", "tryWithErrorDisplay", "VTKObservationMixin"}
 WIDGETS = {"qMRMLWidget", "qMRMLNodeComboBox", "ctkCollapsibleButton", "ctkPathLineEdit"}
 

@@ -49,7 +49,7 @@ def test_a_name_that_is_too_long_is_one_line(tmp_path, monkeypatch, capsys, argu
     error = capsys.readouterr().err
     error = error[error.index("fetalpose: ") :]  # after the bar
     assert error.startswith("fetalpose: error: ") and error.strip().count("\n") == 0
-    assert not any(path.is_file() and path.name != ".lock" for path in tmp_path.rglob("*"))
+    assert not any(path.is_file() for path in tmp_path.rglob("*"))
 
 
 @pytest.mark.skipif(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from FetalPoseLib.body.parts import head, visible
 from FetalPoseLib.body.planes import KINDS, planes_left_out, standard_planes
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.simulation.biometry import draw_biometry
@@ -61,6 +62,21 @@ def test_the_face_is_found_as_far_as_landmarks_tell_it(bodies):
     turned = [np.degrees(np.arcsin(abs(body.head[:, 1] @ body.thorax[:, 0]))) for body in bodies]
     assert np.median(angle) < 18.0 and np.median(offset) < 1.0
     assert np.corrcoef(angle, turned)[0, 1] > 0.7
+
+
+def test_a_heads_turn_that_is_known_mends_the_face(bodies):
+    left, angles = [], []
+    for body in bodies:
+        straight = head(visible(body.landmarks))
+        forward = straight.T @ body.head[:, 1]
+        turn = np.degrees(np.arctan2(-forward[0], forward[1]))
+        planes = {plane.name: plane for plane in standard_planes(body.landmarks, head_turn_deg=turn)}
+        angles.append(true_planes(body)["face_coronal"].angle_to(planes["face_coronal"].normal))
+        left.append(turn * (body.thorax[:, 0] @ body.head[:, 1]) < 0)
+        np.testing.assert_allclose(
+            planes["head_transverse"].normal, by_name(body.landmarks)["head_transverse"].normal, atol=1e-12
+        )
+    assert np.median(angles) < 5.0 and np.mean(left) > 0.8  # a positive turn is one to the fetus's left
 
 
 @pytest.mark.parametrize("name", BONES)

@@ -11,6 +11,7 @@ from FetalPoseLib.body.estimate import Estimate, Progress
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.refinement.options import EstimateOptions
 from FetalPoseLib.volume.grid import Volume
+from FetalPoseLib.volume.probe_volume import ProbeGrid
 from FetalPoseLib.worker import protocol
 from FetalPoseLib.worker.client import WorkerClient
 from FetalPoseLib.worker.protocol import (
@@ -41,10 +42,12 @@ CONFIDENCE = np.linspace(0, 1, 16)
 CONFIDENCE[5] = np.nan
 INTERVALS = np.stack([np.linspace(3, 20, 15), np.linspace(5, 24, 15)], axis=1)
 INTERVALS[4] = np.nan
+PROBE = ProbeGrid(40, 41.5, 0.37, -12.0, np.linspace(-0.6, 0.6, 7), np.linspace(0.4, -0.4, 5), np.diag([-1.0, 1, 1, 1]))
 #: No field has its default.
 OPTIONS = EstimateOptions("r4", "cuda", "holding", 3, 5, 1.25, ("one.npz", "two.npz"))
 REQUEST_EXAMPLES = [
-    EstimateRequest(OPTIONS, "volume.npy", np.diag([-0.5, 1, 2, 1]), {4: np.array([1.5, 2, 3])}, POINTS),
+    EstimateRequest(OPTIONS, "volume.npy", np.diag([-0.5, 1, 2, 1]), {4: np.array([1.5, 2, 3])}, PROBE, POINTS),
+    EstimateRequest(EstimateOptions(), "volume.npy", None, probe=PROBE),
     EstimateRequest(EstimateOptions(), "volume.npy", np.eye(4)),
     WarmUpRequest(OPTIONS),
     DevicesRequest(),

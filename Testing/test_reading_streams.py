@@ -126,3 +126,15 @@ def test_a_damaged_file_never_becomes_the_volume_before_it(tmp_path):
         read(tmp_path / "other.mha")
         assert "damaged" in refusal(tmp_path / "bad.mha")
         assert "list of data files" in refusal(tmp_path / "list.mhd")
+
+
+def test_bzip2_voxels_in_several_streams_are_read_whole_as_gzip_ones_are(tmp_path):
+    array = picture((12, 14, 16))
+    raw, path = array.tobytes(), tmp_path / "parallel.nrrd"
+    for encoding, pack in (("bzip2", bz2.compress), ("gzip", gzip.compress)):
+        parts = [pack(raw[start : start + 900]) for start in range(0, len(raw), 900)]
+        path.write_bytes(nrrd(array, encoding=encoding, payload=b"".join(parts) + b"what follows"))
+        np.testing.assert_array_equal(read(path).volume.array, array)
+        path.write_bytes(nrrd(array, encoding=encoding, payload=b"".join(parts)[:-12]))
+        with pytest.raises(FetalPoseError, match="damaged"):
+            read(path)

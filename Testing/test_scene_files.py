@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import sys
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from scene_poses import POINTS, SKELETON, assert_lengths_true
 
 from FetalPoseLib import scene as mrml
 from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.volume.grid import Volume
 
 # --- files
 
@@ -103,6 +106,42 @@ def test_failed_save_leaves_the_former_file(pose, tmp_path, monkeypatch):
         mrml.save_pose(pose, path)
     assert path.read_text() == "precious"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_points_and_lengths_of_a_file_agree_under_a_transform_that_scales(scene, observer, pose, tmp_path):
+    transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    matrix = np.array([[2.0, 0, 0, 5], [0, 2, 0, -3], [0, 0, 2, 1], [0, 0, 0, 1]])
+    transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
+    pose.SetNthControlPointPositionMissing(7)
+    pose.SetAndObserveTransformNodeID(transform.GetID())
+    mrml.save_pose(pose, tmp_path / "pose.mrk.json")
+    loaded = mrml.load_pose(mrml.new_scene(), tmp_path / "pose.mrk.json")
+    np.testing.assert_allclose(mrml.points_of(loaded), mrml.points_of(pose))
+    np.testing.assert_allclose(mrml.points_of(loaded)[3], 2 * POINTS[3] + matrix[:3, 3])
+    markups = json.loads((tmp_path / "pose.mrk.json").read_text())["markups"][0]
+    [stored] = [m["value"] for m in markups["measurements"] if m["name"] == "left_upper_arm"]
+    assert stored == pytest.approx(2 * np.linalg.norm(POINTS[3] - POINTS[4]))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the size of files cannot be limited")
+@pytest.mark.parametrize("name", ["volume.nrrd", "volume.nii.gz", "volume.mha"])
+@pytest.mark.parametrize("room", [0, 300, 4096, 30_000])
+def test_a_volume_that_the_disk_could_not_hold_leaves_the_former_file(scene, tmp_path, name, room):
+    import resource
+
+    array = np.random.default_rng(0).integers(0, 255, (60, 60, 60), dtype=np.uint8)
+    path, node = tmp_path / name, mrml.add_volume(scene, Volume(array, np.diag([-0.5, -0.5, 0.7, 1])))
+    path.write_bytes(b"precious")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+    try:
+        with pytest.raises(FetalPoseError, match=re.escape(name)):
+            mrml.write_volume(node, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == b"precious" and list(tmp_path.iterdir()) == [path]
+    mrml.write_volume(node, path)
+    assert np.array_equal(mrml.volume_from_node(mrml.read_volume(scene, path)).array, array)
 
 
 # --- the skeleton model

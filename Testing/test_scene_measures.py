@@ -78,6 +78,19 @@ def test_a_length_from_the_volume_counts_until_head_or_sacrum_moves(observer, no
     assert mrml.crown_rump_of(node) is None
 
 
+def test_the_heads_turn_is_kept_with_the_pose(scene, node, points, tmp_path):
+    assert mrml.head_turn_of(node) is None
+    mrml.set_head_turn(node, -24.0)
+    mrml.save_pose(node, tmp_path / "pose.mrk.json")
+    loaded = mrml.load_pose(scene, tmp_path / "pose.mrk.json")
+    assert mrml.head_turn_of(node) == mrml.head_turn_of(loaded) == -24.0
+    loaded.SetNthControlPointPosition(SKELETON.index("head"), *(points[0] + [0, 0, 1.0]))
+    assert mrml.head_turn_of(loaded) is None
+    for damaged in ("", "null", "{}", '{"turn_deg": 900, "head_sacrum_mm": 1}', '{"turn_deg": "left"}'):
+        node.SetAttribute("FetalPose.HeadTurn", damaged)
+        assert mrml.head_turn_of(node) is None
+
+
 def test_measures_go_into_the_file_and_come_back(scene, node, tmp_path):
     mrml.set_crown_rump(node, FOUND)
     node.SetAttribute("FetalPose.AgeFormula", "robinson")

@@ -64,7 +64,7 @@ def test_what_has_not_changed_is_not_converted_again(tmp_path, points, monkeypat
     before = case.stat().st_mtime_ns
     for file in (tmp_path / "a").iterdir():
         os.utime(file)  # dates do not matter
-    monkeypatch.setattr("FetalPoseLib.training.folders.read_pair", None)
+    monkeypatch.setattr("FetalPoseLib.training.folders.Pair.read", None)
     convert(tmp_path / "a", tmp_path / "pool", spacing=1.25, frame=False)
     assert case.stat().st_mtime_ns == before
 

@@ -113,14 +113,17 @@ def test_a_bundled_calibration_is_of_the_bundled_weights_and_covers_their_record
     again = f"calibrate again: fetalpose benchmark uncertainty --model {name}"
     assert values["model_sha256"] == entry["sha256"], again
     known = Uncertainty.of_model(entry)
-    for split, least in (("test", 0.87), ("shifted", 0.8)):
-        [path] = BENCHMARKS.glob(f"accuracy_{name}_{known.refinement.split(',')[0]}_{split}.jsonl")
-        header, rows = read_records(path)
-        assert header["model_sha256"] == entry["sha256"], "measure the accuracy again"
-        poses = Poses.of([Run(header, rows)])
-        landmarks, _ = covered(known, poses)
-        share = landmarks[np.isfinite(poses.errors_mm)].mean()
-        assert least <= share and (split != "test" or share <= 0.93), f"{split}: {share:.3f}; {again}"
+    # the calibration is of subjects of both versions of the simulator, and so is what it promises
+    for splits, least, most in ((("test", "test2"), 0.87, 0.93), (("shifted",), 0.8, 1.0), (("shifted2",), 0.8, 1.0)):
+        inside: list[bool] = []
+        for split in splits:
+            [path] = BENCHMARKS.glob(f"accuracy_{name}_{known.refinement.split(',')[0]}_{split}.jsonl")
+            header, rows = read_records(path)
+            assert header["model_sha256"] == entry["sha256"], "measure the accuracy again"
+            poses = Poses.of([Run(header, rows)])
+            landmarks, _ = covered(known, poses)
+            inside += landmarks[np.isfinite(poses.errors_mm)].tolist()
+        assert least <= np.mean(inside) <= most, f"{splits}: {np.mean(inside):.3f}; {again}"
 
 
 # radii and intervals

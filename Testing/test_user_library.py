@@ -4,17 +4,19 @@ import io
 import subprocess
 import sys
 import zipfile
+from datetime import date
 
 import numpy as np
 import pytest
 
 from FetalPoseLib import scene as mrml
+from FetalPoseLib.body.plausibility import crown_rump_length
 from FetalPoseLib.body.pose_library import PoseLibrary
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import locked
 from FetalPoseLib.resources import resource_path
-from FetalPoseLib.session.user_library import Atlases, add_pose, pose_names, remove_pose
+from FetalPoseLib.session.user_library import Atlases, OwnLibrary, add_pose, own_library, remove_pose
 
 SKELETON = load_skeleton()
 ADD = """
@@ -34,6 +36,10 @@ for _ in range(int(sys.argv[3])):
 @pytest.fixture(scope="module")
 def bodies() -> np.ndarray:
     return PoseLibrary.load(resource_path("pose_library.npz")).poses[:5]
+
+
+def pose_names(path) -> tuple[str, ...]:
+    return tuple(pose.name for pose in own_library(path).poses)
 
 
 def degenerate(body: np.ndarray, kind: str) -> np.ndarray:
@@ -168,6 +174,7 @@ def test_two_writers_lose_nothing(tmp_path):
     for process in both:
         process.communicate()
     assert sorted(pose_names(path)) == sorted(f"own-{i}" for i in range(1, 25))
+    assert [file.name for file in tmp_path.iterdir()] == ["my-poses.npz"]  # no lock is left
 
 
 def test_a_library_that_stays_in_use_is_said(tmp_path):
@@ -195,3 +202,20 @@ def test_poses_can_be_listed_and_removed_and_names_stay_different(scene, tmp_pat
     assert pose_names(path) == () and add_pose(pose, path) == 1
     with pytest.raises(FetalPoseError, match="no library"):
         remove_pose(tmp_path / "other.npz", "own-1")
+
+
+def test_the_list_tells_the_day_the_length_and_what_was_left_out(scene, tmp_path, bodies):
+    path, pose = tmp_path / "my-poses.npz", mrml.create_pose(scene)
+    older = PoseLibrary(np.stack([bodies[0], degenerate(bodies[1], "all in one place")]), ["own-1", "bad"])
+    older.save(path)  # of a version that kept no days
+    mrml.set_estimate(pose, bodies[2])
+    assert [sentence for sentence in own_library(path).left_out if "'bad'" in sentence]
+    add_pose(pose, path)
+    first, second = own_library(path).poses
+    assert (first.name, first.added) == ("own-1", "") and second.added == date.today().isoformat()
+    assert second.crl_mm == pytest.approx(crown_rump_length(bodies[2]))
+    remove_pose(path, "own-2")
+    assert "own-2" not in PoseLibrary.load(path).meta["added"]
+    assert own_library(None) == OwnLibrary()
+    with pytest.raises(FetalPoseError, match="Choose a folder"):
+        remove_pose(None, "own-1")

@@ -111,7 +111,11 @@ def test_what_cannot_be_written_is_left_nowhere(temporary, kind, monkeypatch, er
 def test_an_owner_that_is_ended_leaves_nothing(tmp_path, kind, moment, ended_by):
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     command = [sys.executable, "-c", OWNER, kind, moment]
-    owner = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # a program that nohup started hands on that it is ignored
+    try:
+        owner = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGHUP, before)
     assert owner.stdout.readline() == "ready\n"
     owner.send_signal(getattr(signal, ended_by))
     owner.communicate()

@@ -1,8 +1,14 @@
 """All that opens a window."""
 
+import html
+from collections.abc import Callable
+
 import qt
 import slicer
 from slicer.i18n import tr as _
+
+from FetalPoseLib.session import OwnLibrary
+from FetalPoseModuleLib.librarydialog import LibraryDialog
 
 
 class Dialogs:
@@ -10,7 +16,8 @@ class Dialogs:
 
     def confirm(self, question: str) -> bool:
         """Whether the person says yes."""
-        return bool(slicer.util.confirmYesNoDisplay(question, windowTitle=_("Fetal Pose")))
+        text = html.escape(question).replace("\n", "<br>")  # names may come from files, and windows show HTML
+        return bool(slicer.util.confirmYesNoDisplay(f"<qt>{text}</qt>", windowTitle=_("Fetal Pose")))
 
     def openFile(self, title: str, types: str) -> str:
         """The file to read, "" if none was chosen."""
@@ -23,3 +30,7 @@ class Dialogs:
     def folder(self, title: str) -> str:
         """A folder, "" if none was chosen."""
         return qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), title)
+
+    def library(self, library: Callable[[], OwnLibrary], remove: Callable[[str], object]) -> None:
+        """List the poses of the person's own library, and remove those that the person chooses."""
+        LibraryDialog(library, remove, self.confirm, slicer.util.mainWindow()).exec_()

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from FetalPoseLib.session import PoseSession
-from FetalPoseModuleLib.parameters import FetalPoseParameterNode
+from FetalPoseLib.session import OwnLibrary, PoseSession
+from FetalPoseModuleLib.parameters import FetalPoseParameters
 
 
 class LogicProtocol(Protocol):
@@ -12,8 +12,8 @@ class LogicProtocol(Protocol):
 
     session: PoseSession  #: tells by its signals what happens, and holds what every panel shows
 
-    def getParameterNode(self) -> FetalPoseParameterNode:
-        """What is saved with the scene; another one after the scene was closed."""
+    def getParameterNode(self) -> FetalPoseParameters:
+        """What is saved with the scene; another one if its node in the scene is another one."""
 
     def estimate(self, volume, pose=None, *, refine: bool = False) -> None:
         """Start a run, and return at once. FetalPoseError if the volume, or the pose to refine, does not do."""
@@ -55,6 +55,9 @@ class DialogsProtocol(Protocol):
 
     def folder(self, title: str) -> str:
         """The path of a folder."""
+
+    def library(self, library: Callable[[], OwnLibrary], remove: Callable[[str], object]) -> None:
+        """List the person's own poses, `remove` by name those that are chosen, and return once the window is closed."""
 
 
 class RenderingProtocol(Protocol):

@@ -14,13 +14,14 @@ from FetalPoseLib.detection.view import View
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.estimator import Estimator
 from FetalPoseLib.volume.grid import Volume
+from FetalPoseLib.volume.probe_volume import ProbeVolume
 
 
 @dataclass
 class Seen:
     """What the last volume showed: shared by the copies that `with_options` makes of an estimator."""
 
-    volume: Volume | None = None
+    volume: Volume | ProbeVolume | None = None
     view: View | None = None
     frames: list[FetalFrame] = field(default_factory=list)  #: of pass 1's first reading
     located_at: float | None = None  #: seconds of `time.perf_counter`
@@ -32,7 +33,7 @@ class ObservedDetector(Detector):
 
     seen: Seen = field(default_factory=Seen)
 
-    def look(self, volume: Volume, frame: FetalFrame | None = None):
+    def look(self, volume: Volume | ProbeVolume, frame: FetalFrame | None = None):
         """As of `Detector`, but a volume that was looked at last is not looked at again."""
         seen = self.seen
         if volume is not seen.volume:  # many ways to refine one volume need one look at it

@@ -39,10 +39,10 @@ def plane_table(records: dict[str, list[dict]]) -> list[dict]:
     """A row per split, kind of landmarks and plane: errors in degrees and mm, median and 90 % quantile."""
 
     def row(rows: list[dict], names: Sequence[str]) -> dict:
-        errors = np.array([one["planes"][name] for one in rows for name in names if name in one["planes"]])
-        return {"planes": len(errors), "left_out": len(names) * len(rows) - len(errors)} | _quantiles(
-            {"angle_deg": errors[:, 0], "offset_mm": errors[:, 1]} if len(errors) else {}
-        )
+        errors = [one["planes"][name] for one in rows for name in names if name in one["planes"]]
+        angle, offset = np.reshape(errors, (-1, 2)).T
+        counts = {"planes": len(errors), "left_out": len(names) * len(rows) - len(errors)}
+        return counts | _quantiles({"angle_deg": angle, "offset_mm": offset})
 
     return [
         {**which, "plane": name, **row(rows, names)}
@@ -134,11 +134,13 @@ def _groups(records: dict[str, list[dict]]) -> Iterator[tuple[dict, list[dict]]]
             yield {"split": split, "landmarks": landmarks}, own
 
 
-def _quantiles(errors: dict[str, np.ndarray]) -> dict[str, float]:
-    found: dict[str, float] = {}
+def _quantiles(errors: dict[str, np.ndarray]) -> dict[str, float | None]:
+    """Median and 90 % quantile by name; None of no errors."""
+    found: dict[str, float | None] = {}
     for name, values in errors.items():
-        if len(values):
-            found |= {f"{name}_median": float(np.median(values)), f"{name}_90_percent": float(np.quantile(values, 0.9))}
+        known = bool(len(values))
+        found[f"{name}_median"] = float(np.median(values)) if known else None
+        found[f"{name}_90_percent"] = float(np.quantile(values, 0.9)) if known else None
     return found
 
 

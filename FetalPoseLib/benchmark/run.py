@@ -10,9 +10,13 @@ from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.refinement.options import EstimateOptions
 from FetalPoseLib.simulation import DEFAULT_SPACING_MM
 
-WHAT = ("pictures", "uncertainty", "planes", "methods", "accuracy", "refinement", "memory", "speed", "simulator")
+WHAT = (
+    "pictures", "uncertainty", "planes", "methods", "accuracy", "refinement", "memory", "speed", "simulator", "cohort",
+    "adapting",
+)  # fmt: skip
+APART = ("adapting",)  # takes an hour or more, and is no part of "all"
 SPLITS = ("validation", "test", "shifted", "validation2", "test2", "shifted2")
-ENDLESS_SPLITS = ("fresh", "left-out2")  # as many subjects as are asked for
+ENDLESS_SPLITS = ("fresh", "left-out2", "scanner2")  # as many subjects as are asked for
 ENDLESS_SUBJECTS = 60  # if no number is asked for
 
 
@@ -32,6 +36,8 @@ class BenchmarkOptions:
     vary: Sequence[str] | None = None  #: refinement: NAME=A,B, an option and its values; None: `choices.AXES`
     full: bool = False  #: refinement: every combination, not one change at a time
     width: int = 16  #: memory: channels of the first level
+    volumes: Sequence[int] = (4, 8, 16)  #: adapting: to so many, each a model of its own
+    steps: int | None = None  #: adapting: of each network; None: the training's own
     threads: int | None = None  #: of the CPU; None: PyTorch's choice
 
 
@@ -56,8 +62,9 @@ def run(what: str, options: BenchmarkOptions) -> None:
         torch.set_num_threads(options.threads)
     parts = {"accuracy": _accuracy, "refinement": _refinement, "memory": _memory, "speed": _speed}
     parts |= {"simulator": _simulator, "pictures": _pictures, "methods": _methods}
-    parts |= {"uncertainty": _uncertainty, "planes": _planes}
-    for part in reversed(WHAT) if what == "all" else (what,):  # the short ones first
+    parts |= {"uncertainty": _uncertainty, "planes": _planes, "cohort": _cohort, "adapting": _adapting}
+    all_parts = [part for part in reversed(WHAT) if part not in APART]  # the short ones first
+    for part in all_parts if what == "all" else (what,):
         parts[part](options)
     print(f"wrote the results into {options.output}")
 
@@ -86,6 +93,20 @@ def _uncertainty(options: BenchmarkOptions) -> None:
         records=options.records,
     )  # fmt: skip
     print(markdown([row for row in table if row["group"] == "all"]))
+
+
+def _adapting(options: BenchmarkOptions) -> None:
+    from FetalPoseLib.benchmark.adapting import AdaptingOptions, measure_adapting
+    from FetalPoseLib.benchmark.report import markdown
+
+    def make(**changes):
+        return _estimator(replace(options, estimate=replace(options.estimate, **changes)))
+
+    chosen = AdaptingOptions(
+        volumes=options.volumes, subjects=options.subjects or AdaptingOptions.subjects, steps=options.steps,
+        spacing=options.spacing, fresh=options.fresh,
+    )  # fmt: skip
+    print(markdown(measure_adapting(make, chosen, options.output, estimate=options.estimate)))
 
 
 def _planes(options: BenchmarkOptions) -> None:
@@ -156,6 +177,16 @@ def _simulator(options: BenchmarkOptions) -> None:
     from FetalPoseLib.benchmark.report import markdown
 
     print(markdown(simulator.measure(options.output, volumes=min(options.subjects or 4, 24))))
+
+
+def _cohort(options: BenchmarkOptions) -> None:
+    from FetalPoseLib.benchmark import cohort
+    from FetalPoseLib.benchmark.report import markdown
+    from FetalPoseLib.cohort.cluster import check_packages
+
+    check_packages()
+    volumes = options.subjects or cohort.VOLUMES
+    print(markdown(cohort.measure(options.output, options.estimate, volumes=volumes)))
 
 
 def _pictures(options: BenchmarkOptions) -> None:

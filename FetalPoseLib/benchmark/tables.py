@@ -140,7 +140,8 @@ def found_table(runs: list[Run]) -> list[dict]:
     """One row per run: volumes in which a fetus counts as found, and how right their refined poses are.
 
     ``turned`` are poses with a mean error of more than `TURNED_MM`; ``near`` are poses that were not accepted although
-    their mean error is less than `NEAR_MM`; ``invented`` are landmarks outside the sector that were given a place.
+    their mean error is less than `NEAR_MM`. Of the landmarks of found poses that lie outside the sector, ``invented``
+    were given a place; of those ``inside``, ``missed`` were not.
     """
     rows = []
     for run in runs:
@@ -149,8 +150,8 @@ def found_table(runs: list[Run]) -> list[dict]:
             errors = run.errors("refined")
             errors = np.nanmean(np.where(np.isinf(errors), np.nan, errors), axis=1)  # infinite where not found
         found = np.array([counts_as_found(row) for row in run.rows])
-        outside = ~np.isfinite(run.truth).all(axis=2)
-        placed = np.isfinite(run.poses("refined")).all(axis=2)
+        inside = np.isfinite(run.truth).all(axis=2)[found]
+        placed = np.isfinite(run.poses("refined")).all(axis=2)[found]
         rows.append(
             {
                 **run.name,
@@ -161,8 +162,10 @@ def found_table(runs: list[Run]) -> list[dict]:
                 "turned": int((errors[found] > TURNED_MM).sum()),
                 "not_found": int((~found).sum()),
                 "near": int((errors[~found] < NEAR_MM).sum()),
-                "outside": int(outside.sum()),
-                "invented": int((outside & placed).sum()),
+                "outside": int((~inside).sum()),
+                "invented": int((~inside & placed).sum()),
+                "inside": int(inside.sum()),
+                "missed": int((inside & ~placed).sum()),
             }
         )
     return rows

@@ -19,10 +19,13 @@ def segment_lengths(points, skeleton: Skeleton | None = None) -> np.ndarray:
     return np.linalg.norm(end - start, axis=-1)
 
 
-def length_table(points, skeleton: Skeleton | None = None, *, interval_mm=None) -> list[dict]:
+def length_table(
+    points, skeleton: Skeleton | None = None, *, interval_mm=None, checks: Sequence[str] | None = None
+) -> list[dict]:
     """One row per segment: name, the landmarks it joins, length in mm to 0.01 or "" where an end is not visible.
 
-    With ``interval_mm`` (15, 2), `Estimate.length_interval_mm`, also ``low_mm`` and ``high_mm``, if any is known.
+    With ``interval_mm`` (15, 2), `Estimate.length_interval_mm`, also ``low_mm`` and ``high_mm``, if any is known; with
+    ``checks`` (15 texts) a last column ``check``, the reasons to look at a length twice.
     """
     skeleton = skeleton or load_skeleton()
     rows = [
@@ -37,6 +40,9 @@ def length_table(points, skeleton: Skeleton | None = None, *, interval_mm=None) 
     if interval_mm is not None and np.isfinite(interval_mm).any():
         for row, (low, high) in zip(rows, interval_mm, strict=True):
             row |= {"low_mm": _cell(low), "high_mm": _cell(high)}
+    if checks is not None:
+        for row, check in zip(rows, checks, strict=True):
+            row["check"] = " ".join(check.split())
     return rows
 
 

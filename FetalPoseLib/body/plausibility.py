@@ -7,7 +7,7 @@ whole body, where the library's bodies fit better with left and right exchanged.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -141,6 +141,17 @@ def doubts(points, confidence=None, library=None, *, placed: Collection[int] = (
     odd = {segment for doubt in found for segment in doubt.segments}
     found += [doubt for doubt in _uneven_sides(points) if not odd & set(doubt.segments)]
     return found + _unsure(points, confidence, radius_mm, placed)
+
+
+def checks_of_lengths(found: Sequence[Doubt], warnings: Sequence[str] = ()) -> list[str]:
+    """Per segment what its length should be checked for: what is said of the whole pose, of it and of its two ends."""
+    texts = []
+    for i, segment in enumerate(load_skeleton().segments):
+        own = [
+            doubt.reason for doubt in found if i in doubt.segments or {segment.start, segment.end} & {*doubt.landmarks}
+        ]
+        texts.append(" ".join(dict.fromkeys([*warnings, *own])))
+    return texts
 
 
 def _unsure(points: np.ndarray, confidence, radius_mm, placed: Collection[int]) -> list[Doubt]:

@@ -16,8 +16,10 @@ from FetalPoseLib.errors import FetalPoseError, printable
 #: command: (module with `add_arguments(parser)` and `run(args)`, what it does). Imported only when it is chosen.
 COMMANDS = {
     "estimate": ("FetalPoseLib.cli.estimate", "find the 16 landmarks in a volume, refine and measure them"),
+    "cohort": ("FetalPoseLib.cli.cohort", "find the landmarks in many volumes, on all cores or on a cluster"),
     "simulate": ("FetalPoseLib.cli.simulate", "make a simulated ultrasound volume with its true landmarks"),
     "evaluate": ("FetalPoseLib.cli.evaluate", "compare poses with the truth"),
+    "compare": ("FetalPoseLib.cli.compare", "compare two poses of one fetus: growth and change of angles"),
     "train": ("FetalPoseLib.cli.train", "train a detector on simulated or on your own volumes"),
     "benchmark": ("FetalPoseLib.cli.benchmark", "measure accuracy, memory and speed: the tables of the README"),
     "demo": ("FetalPoseLib.cli.demo", "estimate the pose in the bundled sample volume and compare it with the truth"),

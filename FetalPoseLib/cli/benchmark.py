@@ -8,8 +8,10 @@
   memory       what gradient checkpointing saves
   speed        seconds of each stage of an estimate, cold and warm
   simulator    seconds of a simulated volume
+  cohort       volumes an hour on one and two workers, beside a loop, and the memory over a thousand volumes
   pictures     the README's, from the records of accuracy, into the folder docs/pictures
-  all          all of these
+  adapting     errors before and after adapting to 4, 8 and 16 volumes of a scanner that no training saw
+  all          all of these but the last
 
   fetalpose benchmark accuracy
   fetalpose benchmark accuracy --split test shifted
@@ -17,6 +19,7 @@
   fetalpose benchmark methods --weights runs
   fetalpose benchmark accuracy --split left-out2 --subjects 60 --output build/calibration
   fetalpose benchmark uncertainty --split validation left-out2 --records build/calibration
+  fetalpose benchmark adapting --volumes 16 --subjects 24
 
 Choose on validation; run test and shifted once, at the end. Volumes are simulated into build/benchmark/cases the first
 time, most of a minute each; what was measured is kept, so a run that was stopped goes on.
@@ -59,6 +62,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vary", action="append", metavar="NAME=A,B", help="refinement: an option and its values")
     parser.add_argument("--full", action="store_true", help="refinement: every combination, not one change at a time")
     parser.add_argument("--width", type=positive, help="memory: channels of the first level (default %(default)s)")
+    parser.add_argument(
+        "--volumes", nargs="+", type=positive, metavar="N", help="adapting: to so many (default 4 8 16)"
+    )
+    parser.add_argument("--steps", type=positive, metavar="N", help="adapting: of each network (default: train's)")
     parser.add_argument("--threads", type=positive, metavar="N", help="of the CPU (default PyTorch's choice)")
     take_defaults(parser, BenchmarkOptions)
 

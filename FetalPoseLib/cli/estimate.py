@@ -33,6 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write crown-rump length, gestational age, posture and long bones as a table, too",
     )
     parser.add_argument("--picture", metavar="POSE.png", type=Path, help="draw the pose over its volume, too")
+    parser.add_argument(
+        "--report",
+        metavar="REPORT.html",
+        type=Path,
+        help="write one page with the pose, the standard planes, all tables and the provenance, .html or .pdf, too",
+    )
     parser.add_argument("--frame", metavar="N", type=positive, help="which of the volumes over time that a file holds")
     parser.add_argument(
         "--gestational-age",
@@ -59,8 +65,9 @@ def run(args: argparse.Namespace) -> None:
     from FetalPoseLib.session.estimate_file import FileOptions, estimate_file
 
     options = FileOptions(
-        output=args.output, table=args.table, measures=args.measures, picture=args.picture, frame=args.frame,
-        mirrored=args.mirrored, force=args.force, age_days=args.gestational_age, age_formula=args.age_formula,
+        output=args.output, table=args.table, measures=args.measures, picture=args.picture, report=args.report,
+        frame=args.frame, mirrored=args.mirrored, force=args.force, age_days=args.gestational_age,
+        age_formula=args.age_formula,
     )  # fmt: skip
     result = shown(estimate_file, args.volume, options, estimate_options(args))
     print_lengths(result.lengths)

@@ -87,6 +87,17 @@ def millimetres(text: str) -> float:
     return value
 
 
+def positive_number(text: str) -> float:
+    """The type of an argument that is more than 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number above 0")
+    return value
+
+
 def gestational_age(text: str) -> int:
     """The type of an argument such as 12w3d: days."""
     from FetalPoseLib.body.age import parse_gestational_age

@@ -2,6 +2,7 @@
 
   fetalpose train --model fetal-frame --output mine.safetensors
   fetalpose train --model fetal-frame --data volumes/ --validation held_out/ --output mine.safetensors
+  fetalpose train --model fetal-frame --from fetal-frame --data volumes/ --output mine.safetensors
   fetalpose estimate volume.nrrd --model mine.safetensors --output pose.mrk.json
 
 Without --data, fresh fetuses are simulated by processes in the background while the network trains.
@@ -17,6 +18,15 @@ Your own data
   'fetalpose simulate' makes such a pair to look at. Keep all volumes of a patient on one side: in --data or in
   --validation. With --cases N, N simulated fetuses are added to your own, which helps when those are few.
 
+  The layout of FPOSE is read, too: volumes/ID.nii.gz and landmark_anno/ID_landmark.json. Its files do not say whether
+  the volumes are mirrored: they are taken as not, unless --mirrored is given.
+
+Adapting to your own scanner
+  With --from and --data the model goes on from its weights with 4 to 40 volumes of your own. Simulated ones are mixed
+  in, so that it does not forget. A quarter of your patients is held out to check on, unless you give --validation.
+  Each network ends when its error there has long not fallen, and stays as it was if no step was better. Each volume
+  counts as a patient of its own, unless a table patients.csv beside the volumes (columns volume,patient) says more.
+
 Models
   fetal-frame  three networks: 'locate' finds the fetus in the whole volume, 'orient' sees how it is turned, 'detect'
                finds its landmarks in the fetus's own frame
@@ -27,6 +37,8 @@ Recipes
   shipped      also weighs the maps' peaks, warms up, lowers the learning rate at the end, averages the weights, and
                computes in bfloat16 where the processor can; of the bundled fetal-frame, and its default
   continued    shipped at half the learning rate; the default with --from
+  adapted      shipped at a fifth of the learning rate, half of the samples from your own volumes, ended when the error
+               on validation has long not fallen; the default with --from and --data
   compared     the paper's, with weighed peaks, warm-up, averaged weights, short gradients and bfloat16; of the bundled
                r4 and gcp
 
@@ -53,8 +65,17 @@ from pathlib import Path
 
 from FetalPoseLib.cli.options import positive, take_defaults
 from FetalPoseLib.network.device import DEVICES
+from FetalPoseLib.training import adapting
 from FetalPoseLib.training.models import MODELS, Model, Pass
-from FetalPoseLib.training.options import METHODS, PRECISIONS, PRESENTATIONS, RESUME, SIMULATED_CASES, TrainingOptions
+from FetalPoseLib.training.options import (
+    METHODS,
+    PRECISIONS,
+    PRESENTATIONS,
+    RESUME,
+    SIMULATED_CASES,
+    VALIDATE_EVERY,
+    TrainingOptions,
+)
 from FetalPoseLib.training.recipes import RECIPES
 from FetalPoseLib.training.run import train
 
@@ -70,7 +91,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="your own volumes to measure the error on (default: those of Sim-152; none with --data)",
     )
-    add("--folder", metavar="FOLDER", type=Path, help="what the training keeps (default runs/MODEL)")
+    add("--mirrored", action="store_true", help="the volumes of a folder in FPOSE's layout are mirrored, see above")
+    add(
+        "--folder",
+        metavar="FOLDER",
+        type=Path,
+        help="what the training keeps (default runs/MODEL, runs/MODEL-adapted to adapt)",
+    )
     add(
         "--pass",
         dest="only",
@@ -81,9 +108,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--steps",
         type=positive,
         metavar="N",
-        help=f"for each network (default {_by_network(lambda _, p: p.steps)})",
+        help=f"for each network (default {_by_network(lambda _, p: p.steps)}; to adapt at most "
+        f"{', '.join(f'{steps} for {task}' for task, steps in adapting.STEPS.items())})",
     )
-    add("--from", dest="start", metavar="MODEL", help="start from the weights of a bundled model or of a file")
+    add(
+        "--from",
+        dest="start",
+        metavar="MODEL",
+        help="start from the weights of a bundled model or of a file; with --data, adapt it to these volumes",
+    )
     add(
         "--without",
         metavar="FACTOR=VALUE",
@@ -127,7 +160,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cases",
         type=int,
         metavar="N",
-        help=f"fetuses to simulate (default {SIMULATED_CASES}; none with --data); "
+        help=f"fetuses to simulate (default {SIMULATED_CASES}; none with --data, "
+        f"{adapting.SIMULATED} with --from and --data); "
         "the first 100 are the training subjects of Sim-152",
     )
     add("--workers", type=positive, metavar="N", help="processes that simulate (default: half of the cores)")
@@ -147,9 +181,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--library",
         metavar="POSES.npz",
         type=Path,
-        help="with --data: also write your poses as a library for refinement",
+        help="with --data: also write your poses as a library for refinement, with --from beside the bundled ones",
     )
-    add("--validate-every", type=positive, metavar="N", help="steps between validations (default %(default)s)")
+    add(
+        "--validate-every",
+        type=positive,
+        metavar="N",
+        help=f"steps between validations (default {VALIDATE_EVERY}, to adapt {adapting.VALIDATE_EVERY})",
+    )
     add("--device", choices=DEVICES, help="auto (default) takes a GPU if there is one")
     take_defaults(parser, TrainingOptions)
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from FetalPoseLib.body.fetal_frame import FetalFrame
-from FetalPoseLib.detection.locate import Reading, coarse_frames, distinct, read_frames
+from FetalPoseLib.detection.locate import Reading, certain_heads, coarse_frames, distinct, read_frames
 from FetalPoseLib.detection.search import (
     FrameSearch,
     Judged,
@@ -33,6 +33,7 @@ from FetalPoseLib.network.task_spec import TaskSpec
 from FetalPoseLib.network.unet import LandmarkNet, set_normalisation
 from FetalPoseLib.volume.grid import Grid, Volume, canonical_grid
 from FetalPoseLib.volume.intensity import exchanged_greys, normalise_intensity, picture_of
+from FetalPoseLib.volume.probe_volume import ProbeVolume
 from FetalPoseLib.volume.resampling import resample
 
 LEAST_SIDE_MM = 30.0  # a fetus of 10 weeks lies in a sac of about this width
@@ -116,7 +117,7 @@ class Detector:
         name = next(name for name, network in self.networks.items() if network is main)
         return replace(self, networks={**self.networks, name: replace(main, net=net, spec=spec)})
 
-    def look(self, volume: Volume, frame: FetalFrame | None = None) -> Generator[SearchStep, None, View]:
+    def look(self, volume: Volume | ProbeVolume, frame: FetalFrame | None = None) -> Generator[SearchStep, None, View]:
         """The generator's value is the view in which the pose is read and may be refined; ``frame`` replaces pass 1.
 
         Yields a `SearchStep` after every forward pass of a search, if there is one. Close it to cancel.
@@ -132,10 +133,11 @@ class Detector:
         if frame is not None:
             return self._best_view([frame], scan)
         located, grid = self._located(scan)
+        heads = certain_heads(located, grid)
         frames = self.first_frames(scan, located, grid)
         view = self._best_view(frames, scan) if frames else None
         if view is not None and view.certainty >= self.search.doubt:
-            return replace(view, unsearched=True)
+            return replace(view, heads=heads, unsearched=True)
         inverted = self._is_fetus_in(Scan(exchanged_greys(scan.image), scan.grid))
         best = yield from self._searched(scan, located, grid, known=[] if view is None else [_judged(view)])
         if best is None:
@@ -148,7 +150,7 @@ class Detector:
                     "trunk and start from them."
                 )
             )
-        return replace(best.view, inverted=inverted)
+        return replace(best.view, inverted=inverted, heads=heads)
 
     def search_beyond(self, view: View) -> Generator[SearchStep, None, View | None]:
         """Search the scan of a view for another frame; the generator's value is the best other view, None without any.
@@ -157,7 +159,7 @@ class Detector:
         """
         rejected = [frame for frame in (view.frame, view.own_frame) if frame is not None]
         best = yield from self._searched(view.scan, *self._located(view.scan), rejected=rejected)
-        return None if best is None else best.view
+        return None if best is None else replace(best.view, heads=view.heads)
 
     def _searched(
         self, scan: Scan, located: torch.Tensor, grid: Grid, *, known: Sequence[Judged] = (),
@@ -179,7 +181,7 @@ class Detector:
         frames = self.first_frames(scan, *self._located(scan))
         return bool(frames) and self._best_view(frames, scan).certainty >= self.search.certain
 
-    def _scan(self, volume: Volume) -> Scan:
+    def _scan(self, volume: Volume | ProbeVolume) -> Scan:
         spacing = self.main.spec.spacing_mm
         grid = canonical_grid(volume, spacing)
         extent = np.array(grid.shape) * spacing

@@ -25,6 +25,8 @@ POINTS = ("head", "neck", "spine", "sacrum", "front")
 #: Say of each point in the fit: the head nods and the front is a construction, the column is the frame.
 WEIGHTS = np.array([0.3, 1.0, 0.7, 1.0, 0.7])
 FRONT_DISTANCE = 0.5  # body units before the spine
+HEADS = 6  # peaks of the head that are looked at for a second fetus
+CERTAIN_HEAD = 0.55  # height of a peak: heads of twins reach 0.76 and more, what is no head 0.37
 COARSE_PEAKS = 3  # candidates of pass 1's first look
 SIZES = (8.0, 50.0)  # mm: body units from the smallest fetus of 10 weeks to the largest of 14, with some room
 PEAKS = 2  # candidates a point
@@ -95,6 +97,12 @@ def coarse_frames(heatmaps, grid: Grid) -> list[FetalFrame]:
                 found.append((h * s, axis_frame(head, sacrum)))
     found.sort(key=lambda pair: -pair[0])
     return [frame for _, frame in found[:COARSE_PEAKS]]
+
+
+def certain_heads(heatmaps, grid: Grid) -> np.ndarray:
+    """Where *locate* is sure of a head, (N, 3) RAS mm; heatmaps (5, nz, ny, nx) on ``grid``."""
+    points, heights = peaks(heatmaps[POINTS.index("head")], HEADS, PEAK_DISTANCE)
+    return grid.to_world(points)[np.asarray(heights) >= CERTAIN_HEAD]
 
 
 def read_frames(heatmaps, grid: Grid, template: np.ndarray) -> list[Reading]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -52,6 +52,7 @@ class View:
 
     ``points`` (16, 3) RAS mm; ``confidence`` (16,); ``frame`` is where it looked from, None where it saw the whole
     ``scan`` at once; ``inverted`` says that the network recognises a fetus only with dark and bright exchanged.
+    ``heads`` (N, 3) RAS mm are those that pass 1 is sure of; none where it was left out.
     """
 
     image: torch.Tensor
@@ -62,6 +63,7 @@ class View:
     scan: Scan
     frame: FetalFrame | None = None
     inverted: bool = False
+    heads: np.ndarray = field(default_factory=lambda: np.empty((0, 3)))
     unsearched: bool = False  #: the frame is that of pass 1's first reading, which was certain enough
 
     @property

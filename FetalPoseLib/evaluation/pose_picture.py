@@ -42,7 +42,7 @@ class _View:
     sides: tuple[str, str]  # what lies at the picture's left and right
 
 
-_VIEWS = (
+VIEWS = (
     _View("from its right side", 0, 1, 2, False, ("back", "front")),
     _View("from its front", 1, 0, 2, True, ("right", "left")),
     _View("from its feet", 2, 0, 1, True, ("right", "left")),
@@ -87,7 +87,7 @@ def draw_pose(
     grid = _grid_around(points, rotation)
     image = resample(picture_of(volume), grid).numpy()
     local = grid.to_voxel(points)
-    for column, view in enumerate(_VIEWS):
+    for column, view in enumerate(VIEWS):
         for row, section in enumerate((False, True)):
             axes = figure.add_subplot(layout[row, column])
             _draw_view(axes, image, local, view, skeleton, section=section, named=named)
@@ -98,6 +98,21 @@ def draw_pose(
     figure.text(0.01, 0.015, note, color=_FAINT, fontsize=10)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=100, facecolor="black")
+
+
+def draw_views(figure: Figure, places, volume: Volume, points, *, ink: str = _INK) -> None:
+    """Draw the pose (16, 3) in RAS mm from its three sides over the brightest echoes, each into one of the places.
+
+    ``ink`` is the colour of the titles.
+    """
+    skeleton, points = load_skeleton(), np.asarray(points, dtype=np.float64)
+    rotation, named = _axes(points, skeleton)
+    grid = _grid_around(points, rotation)
+    image, local = resample(picture_of(volume), grid).numpy(), grid.to_voxel(points)
+    for place, view in zip(places, VIEWS, strict=True):
+        axes = figure.add_subplot(place)
+        _draw_view(axes, image, local, view, skeleton, section=False, named=named)
+        axes.set_title(axes.get_title(), color=ink, fontsize=8, pad=2)
 
 
 def _axes(points: np.ndarray, skeleton: Skeleton) -> tuple[np.ndarray, bool]:

@@ -11,7 +11,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from FetalPoseLib.errors import FetalPoseError
+from FetalPoseLib.errors import FetalPoseError, listed
 from FetalPoseLib.reading.names import shown
 from FetalPoseLib.reading.refusals import damaged
 from FetalPoseLib.reading.streams import MAX_BYTES, cannot_open, inflated, open_file, take_at_most
@@ -27,6 +27,7 @@ _NO_IMAGES = (
     "1.2.840.10008.1.3.10", "1.2.840.10008.5.1.4.1.1.88.", "1.2.840.10008.5.1.4.1.1.11.", "1.2.840.10008.5.1.4.1.1.9.",
     "1.2.840.10008.5.1.4.1.1.104.", "1.2.840.10008.5.1.4.1.1.66", "1.2.840.10008.5.1.4.1.1.481.",
 )  # fmt: skip
+_VOLUMES = (".nrrd", ".nhdr", ".nii", ".nii.gz", ".mha", ".mhd", ".vol", ".v00", ".4dv")
 _NO_IMAGE_MODALITIES = {"SR", "PR", "KO", "DOC", "PLAN", "REG", "SEG", "RTSTRUCT", "AU", "ECG"}
 
 
@@ -112,7 +113,7 @@ def images_in(folder: Path) -> list[DicomFile]:
         A folder or file may not be read, or there are no images.
     """
     images, others = [], 0
-    for path in _files(folder):
+    for path in files_in(folder):
         with open_file_named(path) as file:
             if not is_dicom(file.read(_SNIFF)):
                 continue
@@ -122,6 +123,9 @@ def images_in(folder: Path) -> list[DicomFile]:
         else:
             others += 1
     if not images:
+        volumes = [path.name for path in files_in(folder) if path.name.lower().endswith(_VOLUMES)]
+        if volumes:
+            raise FetalPoseError(f"It holds no DICOM images but volume files ({listed(volumes)}). Choose one of them.")
         also = f" ({others} DICOM objects without images)" if others else ""
         raise FetalPoseError(f"It holds no DICOM images{also}. Choose a folder with one DICOM series.")
     return images
@@ -163,7 +167,7 @@ def first_number(data: Any, keyword: str) -> float | None:
     return numbers[0] if numbers else None
 
 
-def _files(folder: Path) -> list[Path]:
+def files_in(folder: Path) -> list[Path]:
     """Regular files that are not empty; hidden ones, which systems leave, are passed over."""
 
     def refused(error: OSError):

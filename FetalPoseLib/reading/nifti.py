@@ -36,8 +36,18 @@ def is_nifti(head: bytes) -> bool:
     return _order(head) is not None
 
 
-def open_nifti(path: Path) -> Image:
+def open_voxels(path: Path) -> np.ndarray:
+    """The voxels (nz, ny, nx) of a NIfTI file whose geometry is known from elsewhere: nothing of it is read or checked.
+
+    FetalPoseError where `open_nifti` raises for another reason, or the voxels are damaged.
+    """
+    return open_nifti(path, geometry=False).load().volume.array
+
+
+def open_nifti(path: Path, *, geometry: bool = True) -> Image:
     """The header of a NIfTI file, or of the pair that `path` belongs to; the voxels are not read.
+
+    Without ``geometry``, the axes of the array are those of space, and a voxel measures 1 mm.
 
     Raises
     ------
@@ -60,7 +70,7 @@ def open_nifti(path: Path) -> Image:
     if code not in TYPES:
         raise FetalPoseError(f"Its voxels are of NIfTI type {code}, which is not read. Save it as short or float.")
     axes = [Axis(CHANNELS.get(code, 1), "channels"), *header.axes()]
-    matrix, doubts = header.geometry()
+    matrix, doubts = header.geometry() if geometry else (np.eye(4), ())
     storage = Storage(
         header=voxels,
         count=math.prod(axis.size for axis in axes),

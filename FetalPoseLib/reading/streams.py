@@ -19,6 +19,7 @@ from FetalPoseLib.reading.refusals import damaged
 MAX_BYTES = 2**31  # of voxels: 1290 x 1290 x 1290 of one byte
 BLOCK = 1 << 20
 GZIP = b"\x1f\x8b"
+BZIP2 = b"BZh"
 
 
 def open_file(path: str | Path) -> BinaryIO:
@@ -113,18 +114,25 @@ def _inflated_deflate(file: BinaryIO, window: int) -> Iterator[bytes]:
 
 
 def _inflated_bzip2(file: BinaryIO) -> Iterator[bytes]:
-    inflater = bz2.BZ2Decompressor()
     data = file.read(BLOCK)
-    while not inflater.eof:
-        try:
-            block = inflater.decompress(data, BLOCK)
-        except (OSError, ValueError) as error:
-            raise damaged("its compressed voxels cannot be inflated") from error
-        if block:
-            yield block
-        data = b"" if not inflater.needs_input else file.read(BLOCK)
-        if not data and inflater.needs_input and not inflater.eof:
-            raise damaged("its compressed voxels end early")
+    while True:
+        inflater = bz2.BZ2Decompressor()
+        while not inflater.eof:
+            try:
+                block = inflater.decompress(data, BLOCK)
+            except (OSError, ValueError) as error:
+                raise damaged("its compressed voxels cannot be inflated") from error
+            if block:
+                yield block
+            if inflater.eof:
+                break
+            data = b"" if not inflater.needs_input else file.read(BLOCK)
+            if not data and inflater.needs_input:
+                raise damaged("its compressed voxels end early")
+        data = inflater.unused_data
+        data += file.read(BLOCK) if len(data) < len(BZIP2) else b""
+        if not data.startswith(BZIP2):  # programs that compress in parallel write several streams
+            return
 
 
 def take(stream: Iterator[bytes], skip: int, count: int, surplus: int) -> tuple[bytearray, int]:

@@ -10,9 +10,9 @@ import torch. A new file here is one more node, or one more thing that a node sh
 """
 
 from FetalPoseLib.scene.derived import show_skeleton, update_derived
-from FetalPoseLib.scene.doubtful import doubts_of
+from FetalPoseLib.scene.doubtful import InstanceFile, doubts_of, is_confirmed
 from FetalPoseLib.scene.labels import show_lengths
-from FetalPoseLib.scene.measures import crown_rump_of, measures_of, set_crown_rump
+from FetalPoseLib.scene.measures import crown_rump_of, head_turn_of, measures_of, set_crown_rump, set_head_turn
 from FetalPoseLib.scene.observer import PoseObserver
 from FetalPoseLib.scene.pose import (
     adopt_pose,
@@ -36,6 +36,7 @@ from FetalPoseLib.scene.volumes import (
     add_volume,
     new_scene,
     read_volume,
+    recorded_volume,
     silence_log,
     volume_from_node,
     write_volume,
@@ -43,6 +44,7 @@ from FetalPoseLib.scene.volumes import (
 
 __all__ = [
     "ABSENT",
+    "InstanceFile",
     "PoseObserver",
     "add_volume",
     "adopt_pose",
@@ -52,6 +54,8 @@ __all__ = [
     "crown_rump_of",
     "distance_shown",
     "doubts_of",
+    "head_turn_of",
+    "is_confirmed",
     "is_pose",
     "is_whole",
     "length_intervals_of",
@@ -65,10 +69,12 @@ __all__ = [
     "provenance_of",
     "radius_of",
     "read_volume",
+    "recorded_volume",
     "reset_landmarks",
     "save_pose",
     "set_crown_rump",
     "set_estimate",
+    "set_head_turn",
     "show_lengths",
     "show_skeleton",
     "show_uncertainty",

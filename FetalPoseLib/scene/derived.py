@@ -17,6 +17,7 @@ from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.scene.labels import update_labels
 from FetalPoseLib.scene.markups_file import PROVENANCE, provenance_in
 from FetalPoseLib.scene.measures import update_measures
+from FetalPoseLib.scene.ownership import own, owned
 from FetalPoseLib.scene.pose import PREFIX, SKELETON, placed_landmarks, points_of, provenance_of
 from FetalPoseLib.scene.uncertainty import update_uncertainty
 
@@ -32,7 +33,7 @@ def update_derived(node) -> None:
     _update_lengths(node, points)
     update_measures(node, points)
     _update_provenance(node)
-    model = node.GetNodeReference(MODEL_ROLE)
+    model = owned(node, MODEL_ROLE)
     if model is not None:
         model.SetAndObservePolyData(_tubes(points))
     update_labels(node, points)
@@ -41,7 +42,7 @@ def update_derived(node) -> None:
 
 def show_skeleton(node):
     """The pose's vtkMRMLModelNode, made if there is none: one tube per segment, in the segment's colour."""
-    model = node.GetNodeReference(MODEL_ROLE)
+    model = owned(node, MODEL_ROLE)
     if model is None:
         model = node.GetScene().AddNewNodeByClass("vtkMRMLModelNode", f"{node.GetName()} skeleton")
         model.SetAndObservePolyData(_tubes(points_of(node)))
@@ -53,7 +54,7 @@ def show_skeleton(node):
         display.SetScalarVisibility(True)
         display.SetVisibility2D(True)
         display.SetSliceIntersectionThickness(3)
-        node.SetNodeReferenceID(MODEL_ROLE, model.GetID())
+        own(node, model, MODEL_ROLE)
     if model.GetNumberOfDisplayNodes() == 1:  # that of a scene of an earlier version lacks it, too
         _project(model)
     return model

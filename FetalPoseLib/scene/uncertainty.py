@@ -9,10 +9,11 @@ from __future__ import annotations
 import numpy as np
 import vtk
 
+from FetalPoseLib.scene.ownership import own, owned
 from FetalPoseLib.scene.pose import points_of, radius_of
 
 SPHERES_ROLE = "FetalPose.UncertaintySpheres"  # node reference from the pose to its model
-OWN = "FetalPose.UncertaintyOf"  # of the model: the ID of its pose
+SPHERES = "FetalPose.Uncertainty"  # of the model: it holds spheres
 COLOR, OPACITY = (1.0, 0.85, 0.4), 0.25
 SIDES = 20  # of a sphere, around and from pole to pole
 
@@ -29,7 +30,7 @@ def show_uncertainty(node, visible: bool = True):
         model.SetName(scene.GenerateUniqueName(f"{node.GetName()} uncertainty"))
         model.SetHideFromEditors(True)  # before it is in the scene, or the Data module lists it
         model.SetSaveWithScene(False)
-        model.SetAttribute(OWN, node.GetID())
+        model.SetAttribute(SPHERES, "1")
         scene.AddNode(model)
         model.SetSelectable(False)  # clicks and drags belong to the points
         model.CreateDefaultDisplayNodes()
@@ -39,7 +40,7 @@ def show_uncertainty(node, visible: bool = True):
         display.SetOpacity(OPACITY)
         display.SetVisibility2D(True)
         display.SetSliceIntersectionThickness(1)
-        node.SetNodeReferenceID(SPHERES_ROLE, model.GetID())
+        own(node, model, SPHERES_ROLE)
         update_uncertainty(node)
     model.GetDisplayNode().SetVisibility(visible)
     return model
@@ -55,7 +56,7 @@ def update_uncertainty(node, points: np.ndarray | None = None) -> None:
 def _model(node):
     """The spheres of this pose, None if there are none; another model may have got the ID since the scene was saved."""
     model = node.GetNodeReference(SPHERES_ROLE)
-    return model if model is not None and model.GetAttribute(OWN) == node.GetID() else None
+    return owned(node, SPHERES_ROLE) if model is not None and model.GetAttribute(SPHERES) else None
 
 
 def _spheres(points: np.ndarray, radius_mm: np.ndarray) -> vtk.vtkPolyData:

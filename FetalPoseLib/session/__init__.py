@@ -18,6 +18,7 @@ from FetalPoseLib.session.session import PoseSession
 from FetalPoseLib.session.settings import Settings
 from FetalPoseLib.session.signal import Signal
 from FetalPoseLib.session.sizes import MeasureRow
+from FetalPoseLib.session.user_library import OwnLibrary, OwnPose
 from FetalPoseLib.session.views import CameraPlace, PlaneRow, PlaneViews
 
 __all__ = [
@@ -28,6 +29,8 @@ __all__ = [
     "LandmarkRow",
     "LengthRow",
     "MeasureRow",
+    "OwnLibrary",
+    "OwnPose",
     "PlaneRow",
     "PlaneViews",
     "PoseSession",

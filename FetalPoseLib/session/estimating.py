@@ -18,13 +18,14 @@ from FetalPoseLib import scene as mrml
 from FetalPoseLib.body.estimate import Estimate, Progress
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.measurement.crown_rump import crown_rump_length
+from FetalPoseLib.measurement.head_turn import head_turn_deg
 from FetalPoseLib.session import corrections, panel
 from FetalPoseLib.session.events import Failure, Finished, PoseShown, Question
 from FetalPoseLib.session.history import History
 from FetalPoseLib.session.run import Run
 from FetalPoseLib.session.settings import Settings
 from FetalPoseLib.session.signal import Signal
-from FetalPoseLib.volume.grid import Volume, mirror_matrix
+from FetalPoseLib.volume.grid import mirror_matrix
 from FetalPoseLib.worker.client import WorkerClient
 from FetalPoseLib.worker.protocol import Cancelled, Device, Devices, Done, Event, Failed, ProgressEvent
 
@@ -83,7 +84,8 @@ class Estimating:
         ----------
         volume : vtkMRMLScalarVolumeNode
         pose : vtkMRMLMarkupsFiducialNode, optional
-            The pose to write into. Another one is made if it is None, has corrections or lacks landmarks.
+            The pose to write into. Another one is made, under the transform of the volume, if it is None, has
+            corrections, lacks landmarks or is under another transform.
         refine : bool
             Keep the landmarks that a person placed in ``pose`` where they are, and let them steer the others.
 
@@ -101,10 +103,11 @@ class Estimating:
             known = corrections.corrections_of(pose, mirror, translate=self.translate)
             run.pose, run.corrected, run.accepted = pose, known.corrected, True
         elif pose is not None and mrml.is_pose(pose) and mrml.is_whole(pose) and not mrml.placed_landmarks(pose):
-            run.pose = pose
+            if pose.GetParentTransformNode() is volume.GetParentTransformNode():
+                run.pose = pose
         run.makes_pose = run.pose is None
         run.request = self.client.estimate(
-            Volume(voxels.array, mirror @ voxels.ijk_to_ras),
+            mrml.recorded_volume(volume).moved(mirror),
             self.settings.requested,
             placed=known.placed if known is not None else None,
             start=known.start if known is not None else None,
@@ -207,6 +210,7 @@ class Estimating:
         if run.pose is None:
             run.pose = mrml.create_pose(self.scene, self.scene.GenerateUniqueName(f"{run.volume.GetName()} pose"))
             run.pose.SetNodeReferenceID(VOLUME_ROLE, run.volume.GetID())
+            run.pose.SetAndObserveTransformNodeID(run.volume.GetTransformNodeID())
         points = step.points @ run.to_world[:3, :3].T + run.to_world[:3, 3]
         mrml.set_estimate(run.pose, points, step.confidence, corrected=run.corrected, **known)
         if not run.shown:
@@ -216,12 +220,13 @@ class Estimating:
         return self._run is run
 
     def _measure(self, run: Run) -> None:
-        """Look for crown and rump in the volume; the pose node keeps what was found."""
+        """Look for crown, rump and the head's turn in the volume; the pose node keeps what was found."""
         try:
-            found = crown_rump_length(mrml.volume_from_node(run.volume), mrml.points_of(run.pose))
-        except FetalPoseError:  # the volume was changed meanwhile: the length then follows from the landmarks
-            found = None
-        mrml.set_crown_rump(run.pose, found)
+            volume, points = mrml.volume_from_node(run.volume), mrml.points_of(run.pose)
+        except FetalPoseError:  # the volume was changed meanwhile: landmarks must do
+            return
+        mrml.set_crown_rump(run.pose, crown_rump_length(volume, points))
+        mrml.set_head_turn(run.pose, head_turn_deg(volume, points))
         mrml.update_derived(run.pose)
 
     def _stop_if_deleted(self, run: Run) -> None:

@@ -18,9 +18,11 @@ from FetalPoseLib.scene.pose import SKELETON
 from FetalPoseLib.session import corrections, panel
 from FetalPoseLib.session.estimating import VOLUME_ROLE, Estimating
 from FetalPoseLib.session.history import History
+from FetalPoseLib.session.notes import notes_of
 from FetalPoseLib.session.signal import Signal
 from FetalPoseLib.session.sizes import MeasureRow, age_text, measure_rows
-from FetalPoseLib.session.user_library import Atlases, add_pose
+from FetalPoseLib.session.training_set import Added, add_to_training_set
+from FetalPoseLib.session.user_library import Atlases, OwnLibrary, add_pose, own_library, remove_pose
 from FetalPoseLib.session.views import HEAD_PLANES, PlaneRow, PlaneViews, head_turn, plane_rows
 from FetalPoseLib.worker.client import WorkerClient
 
@@ -37,6 +39,8 @@ class PoseSession(Estimating):
         The session closes it.
     translate : callable
         From an English sentence to the user's language.
+    instance_file : callable, optional
+        From the UID of a DICOM instance to its file, "" where it is not known; for volumes of the module DICOM.
 
     Attributes
     ----------
@@ -56,8 +60,16 @@ class PoseSession(Estimating):
     ...     session.poll()
     """
 
-    def __init__(self, scene, client: WorkerClient, translate: Callable[[str], str] = str):
+    def __init__(
+        self,
+        scene,
+        client: WorkerClient,
+        translate: Callable[[str], str] = str,
+        *,
+        instance_file: mrml.InstanceFile | None = None,
+    ):
         super().__init__(scene, client, translate)
+        self._instance_file = instance_file
         self.corrected: Signal[Any] = Signal()  #: the pose node of which something else can be undone now
         self._histories: dict[Any, History] = {}
         self._atlases = Atlases()
@@ -153,6 +165,10 @@ class PoseSession(Estimating):
         """All doubts in a few lines, "" where there are none."""
         return panel.doubts_text(doubts, translate=self.translate)
 
+    def notes(self, pose) -> tuple[str, ...]:
+        """What a person has done to a pose in Slicer's own modules and should know of, a sentence each."""
+        return notes_of(pose, translate=self.translate)
+
     def buttons(self, pose, volume, selected: str | None = None) -> panel.Buttons:
         """Which buttons can be clicked while this pose, volume and landmark are chosen; each may be None."""
         history = self.history(pose) if pose is not None else None
@@ -176,7 +192,8 @@ class PoseSession(Estimating):
         storage = volume.GetStorageNode()
         state = (volume.GetID(), volume.GetMTime(), storage.GetMTime() if storage is not None else 0)
         if self._geometry[0] != state:
-            self._geometry = (state, panel.geometry_warning(volume, translate=self.translate))
+            text = panel.geometry_warning(volume, translate=self.translate, instance_file=self._instance_file)
+            self._geometry = (state, text)
         return self._geometry[1]
 
     def volume_of(self, pose):
@@ -246,7 +263,9 @@ class PoseSession(Estimating):
     def export_table(self, pose, path: str | Path) -> None:
         """Write the lengths as ``.csv``; FetalPoseError if it cannot be written, and the former file is kept."""
         check_writable(path, ".csv")
-        rows = length_table(mrml.points_of(pose), interval_mm=mrml.length_intervals_of(pose))
+        told = mrml.provenance_of(pose).get("Warnings", "")
+        checks = plausibility.checks_of_lengths(self.doubts(pose), [told] if told else [])
+        rows = length_table(mrml.points_of(pose), interval_mm=mrml.length_intervals_of(pose), checks=checks)
         with replacing(path) as temporary:
             write_csv(temporary, rows)
 
@@ -265,6 +284,28 @@ class PoseSession(Estimating):
             The settings name no folder; a landmark is not visible; the library cannot be read or written.
         """
         return add_pose(pose, self.settings.user_library, translate=self.translate)
+
+    def add_to_training_set(self, pose, volume, folder: str | Path) -> Added:
+        """Write a volume and its corrected pose as a pair into a folder that ``fetalpose train --data`` learns from.
+
+        See `training_set.add_to_training_set`.
+        """
+        mirrored = self.settings.mirrored
+        return add_to_training_set(pose, volume, folder, mirrored=mirrored, translate=self.translate)
+
+    def own_library(self) -> OwnLibrary:
+        """What the person's own library holds; FetalPoseError if it cannot be read."""
+        return own_library(self.settings.user_library)
+
+    def remove_from_library(self, name: str) -> int:
+        """Take a pose out of the person's own library; how many poses that holds now.
+
+        Raises
+        ------
+        FetalPoseError
+            The settings name no folder, there is no such pose, or the library cannot be read or written.
+        """
+        return remove_pose(self.settings.user_library, name, translate=self.translate)
 
     def _begin(self, pose) -> None:
         self.show(pose)

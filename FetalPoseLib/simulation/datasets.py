@@ -8,12 +8,13 @@ Version 1 (``train``, ``validation``, ``test``, ``shifted``, ``fresh``) floats f
 of a transabdominal probe; shifted are a transvaginal probe, gain and dynamic range outside the training range, and
 bodies two standard deviations off in size.
 
-Version 2 (the same names with a 2) has what real volumes show, drawn as a `Scenario`: contact, haze, tight
-fields that cut limbs, three probe families. ``shifted2`` are gain and dynamic range outside the training range, bodies
-two standard deviations off in size, and a build and tissues beyond physics. ``left-out2`` are without end, to validate
-on factors that a training left out. ``absent2`` and ``fresh-absent2`` hold no fetus of the first trimester. Each split
-of version 2 with a fetus has a twin, such as ``test2-standard``, of the same subjects in *standard presentation*:
-within `STANDARD_RANGE` degrees of head to one side and face to the probe.
+Version 2 (the same names with a 2) has what real volumes show, drawn as a `Scenario`: contact, haze, tight fields that
+cut limbs, three probe families. ``shifted2`` are gain and dynamic range outside the training range, bodies two standard
+deviations off in size, and a build and tissues beyond physics. ``left-out2`` are without end, to validate on factors
+that a training left out. ``scanner2`` are without end, too: another scanner and bodies of another build, neither of
+which any training sees (`other_scanner`); adapting is measured on it. ``absent2`` and ``fresh-absent2`` hold no fetus
+of the first trimester. Each split of version 2 with a fetus has a twin, such as ``test2-standard``, of the same
+subjects in *standard presentation*: within `STANDARD_RANGE` degrees of head to one side and face to the probe.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from FetalPoseLib.simulation.field import in_sector
 from FetalPoseLib.simulation.implicit import Ellipsoid
 from FetalPoseLib.simulation.kinematics import Body, move_body, pose_body, random_orientation
 from FetalPoseLib.simulation.medium import Medium, build_medium
+from FetalPoseLib.simulation.other_scanner import OTHER_BUILD, other_probe, other_settings
 from FetalPoseLib.simulation.probe import Probe
 from FetalPoseLib.simulation.scenario import SMALLEST_CRL, Scenario
 from FetalPoseLib.simulation.settings import Settings
@@ -46,7 +48,8 @@ class Split:
     """``word`` begins the seeds of its subjects, ``count`` is how many there are (None: without end).
 
     ``version`` of the simulator; ``presentation`` "any" or "standard"; ``absent``: no fetus; ``shifted``: beyond
-    training's ranges; ``beyond_physics``: share of subjects whose tissues or build are drawn at random.
+    training's ranges; ``scanner``: of `other_scanner`; ``beyond_physics``: share of subjects whose tissues or build are
+    drawn at random.
     """
 
     word: int
@@ -55,6 +58,7 @@ class Split:
     presentation: str = "any"
     absent: bool = False
     shifted: bool = False
+    scanner: bool = False
     beyond_physics: float = 0.3
 
 
@@ -65,6 +69,7 @@ _VERSION_2 = {
     "shifted2": Split(14, 24, 2, shifted=True, beyond_physics=1.0),
     "fresh2": Split(15, None, 2),
     "left-out2": Split(18, None, 2, beyond_physics=0.0),
+    "scanner2": Split(19, None, 2, scanner=True, beyond_physics=0.0),
 }
 SPLITS = {
     "train": Split(1, 100),
@@ -183,7 +188,8 @@ def draw_scenario(split: str, index: int) -> Scenario:
     found = _find(split, index)
     if found.version == 1:
         return Scenario()
-    return Scenario.random(_stream(found, index, 0), absent=found.absent, beyond_physics=found.beyond_physics)
+    drawn = Scenario.random(_stream(found, index, 0), absent=found.absent, beyond_physics=found.beyond_physics)
+    return replace(drawn, build=OTHER_BUILD) if found.scanner else drawn
 
 
 def _stream(split: Split, index: int, which: int) -> np.random.Generator:
@@ -220,8 +226,11 @@ def _draw_version_2(split: str, index: int) -> Subject:
     body = move_body(body, orientation, np.zeros(3))
     rng = _stream(found, index, 3)
     sac = sac_shape(body, rng, scenario.contents.sac)
-    probe = hold(draw_probe(scenario.view.family, rng), scenario.view, body, sac, turn, rng)
+    drawn = other_probe(rng) if found.scanner else draw_probe(scenario.view.family, rng)
+    probe = hold(drawn, scenario.view, body, sac, turn, rng)
     settings = Settings.varied(rng, scenario.clutter)
+    if found.scanner:
+        settings = other_settings(rng, scenario.clutter)
     if found.shifted:
         beyond = Settings.shifted(rng)
         settings = replace(settings, dynamic_range=beyond.dynamic_range, gain=beyond.gain)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -26,7 +27,7 @@ def draw_curves(passes: Mapping[str, Path], output: str | Path) -> None:
             raise FetalPoseError(f"There is no log of '{name}' in {folder}, so its curves cannot be drawn.")
         steps = [row["step"] for row in rows]
         loss = figure.add_subplot(1, len(passes), panel, title=name, xlabel="step", ylabel="loss in training")
-        loss.plot(steps, [row["loss"] for row in rows], ".-", color="#7f7f7f")
+        loss.plot(steps, [np.nan if row["loss"] is None else row["loss"] for row in rows], ".-", color="#7f7f7f")
         loss.set_ylim(bottom=0)
         if "mean_mm" in rows[-1]:
             error = loss.twinx()

@@ -59,6 +59,7 @@ class Trainer:
         self.average.n_averaged.fill_(1)  # counts the initial weights; the first step's would replace them otherwise
         self.step, self.seconds, self.best = 0, 0.0, float("inf")
         self.stopped = False  # set it to have `run` end after the step in hand
+        self.idle = 0  # validations in a row without a lower error
         self.folder.mkdir(parents=True, exist_ok=True)
 
     # state
@@ -72,6 +73,7 @@ class Trainer:
             "step": self.step,
             "seconds": self.seconds,
             "best": self.best,
+            "idle": self.idle,
             "recipe": asdict(self.recipe),
             "config": self.net.config(),
             "task": asdict(self.task),
@@ -105,6 +107,7 @@ class Trainer:
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
             raise FetalPoseError(f"{path} is damaged. Delete it to begin anew, or restore it from a copy.") from error
         self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
+        self.idle = state.get("idle", 0)  # states from before were never ended early
         return True
 
     def _more_state(self) -> dict:
@@ -116,12 +119,24 @@ class Trainer:
 
     # steps
 
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing left to do: all steps are done, or the error has long not fallen any more."""
+        return self.step >= self.recipe.steps or 0 < self.recipe.patience <= self.idle
+
     def run(self, *, progress: bool = True) -> None:
-        """Train up to ``recipe.steps``, or until ``stopped`` is set; saves, so that the next run goes on from there."""
+        """Train until it has `ended`, or until ``stopped`` is set; saves, so that the next run goes on from there.
+
+        With ``recipe.patience``, the weights to begin with are validated first, and are the best until they are beaten.
+        """
         bar = tqdm(total=self.recipe.steps, initial=self.step, disable=not progress, unit="step", desc=self.task.name)
         losses, started = [], time.monotonic()
         try:
-            while self.step < self.recipe.steps and not self.stopped:
+            if self.step == 0 and self.recipe.patience and self.validation:
+                self.pool.refresh()
+                self._log(None, bar)
+                self.best *= 1 - self.recipe.gain
+            while not self.ended and not self.stopped:
                 due = self.step % REFRESH_EVERY == 0 or not self.pool.cases  # none yet after resuming
                 if due and not self.pool.refresh():
                     raise FetalPoseError(f"There is no training case in {self.pool.folder}. Prepare some first.")
@@ -160,7 +175,7 @@ class Trainer:
     def _sample(self, rng: np.random.Generator) -> Sample:
         """A sample of a random case that shows something: the view of a cut fetus may lie outside the field."""
         while True:
-            case = self.pool.cases[rng.integers(len(self.pool.cases))]
+            case = self.pool.pick(rng, self.recipe.own)
             sample = draw(self.task, case, rng, wrong_frames=True)
             if sample.image.std() > BLANK:
                 return sample
@@ -215,7 +230,7 @@ class Trainer:
             "peak_not_visible": _mean(heights[~visible]),
         }
 
-    def _log(self, loss: float, bar) -> None:
+    def _log(self, loss: float | None, bar) -> None:
         row = {
             "step": self.step,
             "loss": loss,
@@ -223,12 +238,15 @@ class Trainer:
             "cases": len(self.pool.cases),
             **(self.validate() if self.validation else {}),
         }
-        append_row(self.folder / LOG, row)
         error = row.get("mean_mm")
-        if error is not None and error < self.best:
-            self.best = error
+        row["best"] = error is not None and error < self.best
+        append_row(self.folder / LOG, row)
+        self.idle += not row["best"] and self.step > 0
+        if row["best"]:
+            self.best, self.idle = error, 0
             write_state(self.folder / BEST, self.average.module.state_dict())
-        bar.set_postfix(loss=f"{loss:.4f}", mm=f"{float('nan') if error is None else error:.2f}")
+        shown = {"loss": loss, "mm": error}
+        bar.set_postfix({key: f"{value:.4g}" for key, value in shown.items() if value is not None})
 
 
 def _mean(values: np.ndarray) -> float | None:

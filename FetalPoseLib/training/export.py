@@ -72,10 +72,14 @@ def export_model(
 
 
 def _logged(folder: Path) -> tuple[list[dict], dict | None]:
-    """All rows of a training's log, and the one with the least error on validation, if that was measured."""
+    """All rows of a training's log, and the one whose weights are the best, if the error on validation was measured.
+
+    Logs from before a row said so: the one with the least error.
+    """
     rows = read_rows(folder / LOG)
     measured = [row for row in rows if row.get("mean_mm") is not None and math.isfinite(row["mean_mm"])]
-    return rows, min(measured, key=lambda row: row["mean_mm"], default=None)
+    best = [row for row in measured if row.get("best")]
+    return rows, best[-1] if best else min(measured, key=lambda row: row["mean_mm"], default=None)
 
 
 def _history(state: dict, rows: list[dict], best: dict | None) -> dict:
@@ -86,7 +90,10 @@ def _history(state: dict, rows: list[dict], best: dict | None) -> dict:
         "seed": state["recipe"]["seed"],
         "recipe": state["recipe"],
     }
-    return kept | {"validation": {key: value for key, value in (best or {}).items() if key.endswith("mm")}}
+    validation = {key: value for key, value in (best or {}).items() if key.endswith("mm")}
+    if best and rows[0]["step"] == 0:  # of a training that began with trained weights
+        validation["before_mm"] = rows[0].get("mean_mm")
+    return kept | {"validation": validation}
 
 
 def _read(folder: Path, file: str, name: str) -> dict:

@@ -1,13 +1,13 @@
 """Your own volumes as training cases: a folder of NRRD, NIfTI or MetaImage files, each with its ``.mrk.json``.
 
 The scene's readers do the work, so that a volume may have any spacing and direction, and markups may be in LPS or RAS.
+A folder in the layout of FPOSE is read by `fpose`.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,46 +16,68 @@ import numpy as np
 from FetalPoseLib.body.fetal_frame import frame_obstacle
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError
-from FetalPoseLib.training.pool import canonical_case, save_case, source_of
+from FetalPoseLib.training.fpose import find_fpose_pairs, is_fpose
+from FetalPoseLib.training.pairs import AnyPair, key_of, points_inside
+from FetalPoseLib.training.pool import OWN, canonical_case, save_case, source_of
 from FetalPoseLib.volume.grid import Volume
 
-CONVERSION = 2  # changes when the same files become other cases
 DETACHED = (".nhdr", ".mhd")  # headers whose voxels lie in a file of their own
 VOLUMES = (".nrrd", ".nhdr", ".nii", ".nii.gz", ".mha", ".mhd")
 MARKUPS = ".mrk.json"
-PREFIX = "own-"  # of the cases made here, so that simulated ones in the same pool are left alone
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A volume and its landmarks."""
+    """A volume and the ``.mrk.json`` beside it, see `AnyPair`."""
 
     stem: str
     volume: Path
     markups: Path
 
     def key(self, spacing: float) -> str:
-        """What a case of ``spacing`` mm is made from: two pairs have the same key only if their files are the same.
-
-        Empty for a volume whose voxels lie in another file, which is converted anew each time.
-        """
+        """See `AnyPair`."""
         if self.volume.suffix.lower() in DETACHED:
             return ""
-        digest = hashlib.sha256(f"{CONVERSION} {spacing!r} {self.volume.suffix}".encode())
-        for path in (self.volume, self.markups):
-            with open(path, "rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-        return digest.hexdigest()
+        return key_of(f"{spacing!r} {self.volume.suffix}", self.volume, self.markups)
+
+    def read(self, warn: Callable[[str], object] = lambda sentence: None) -> tuple[Volume, np.ndarray]:
+        """See `AnyPair`."""
+        from FetalPoseLib import scene as mrml
+
+        mrml.silence_log()
+        scene = mrml.new_scene()
+        node = mrml.read_volume(scene, self.volume)
+        for doubt in mrml.doubts_of(node):
+            warn(f"{self.volume}: {doubt.sentence}")
+        volume = mrml.volume_from_node(node)
+        points = mrml.points_of(mrml.load_pose(scene, self.markups, complete=True))
+        scene.Clear(0)
+        return volume, points_inside(volume, points, self.volume.name, self.markups)
 
 
-def find_pairs(folder: str | Path) -> list[Pair]:
-    """The volumes of ``folder`` with their markups, by stem.
+def find_pairs(folder: str | Path, *, mirrored: bool = False) -> Sequence[AnyPair]:
+    """The volumes of ``folder`` with their landmarks, by stem.
+
+    Parameters
+    ----------
+    mirrored : of volumes in the layout of FPOSE, whose files do not say it
 
     Raises
     ------
     FetalPoseError
-        There is no such folder or nothing in it, a volume lacks markups or markups a volume, or a stem stands twice.
+        There is no such folder or nothing in it, a volume lacks markups or markups a volume, or a stem stands twice;
+        ``mirrored``, and the files say themselves how they lie.
     """
+    if is_fpose(folder):
+        return find_fpose_pairs(folder, mirrored=mirrored)
+    if mirrored:
+        raise FetalPoseError(
+            f"The volumes of {folder} state themselves how they lie. Leave --mirrored out; it is for FPOSE's layout."
+        )
+    return _find_slicer_pairs(folder)
+
+
+def _find_slicer_pairs(folder: str | Path) -> list[Pair]:
     folder = Path(folder)
     if not folder.is_dir():
         raise FetalPoseError(f"The folder {folder} does not exist. Give the one that holds your volumes.")
@@ -88,49 +110,23 @@ def find_pairs(folder: str | Path) -> list[Pair]:
     return [Pair(stem, path, markups[stem]) for stem, path in volumes]
 
 
-def read_pair(pair: Pair) -> tuple[Volume, np.ndarray]:
-    """A volume and its landmarks (16, 3) RAS mm; NaN where one is not visible or outside the volume.
-
-    Raises
-    ------
-    FetalPoseError
-        One of the files is not what it should be, or most of the landmarks lie outside the volume.
-    """
-    from FetalPoseLib import scene as mrml
-
-    mrml.silence_log()
-    scene = mrml.new_scene()
-    volume = mrml.volume_from_node(mrml.read_volume(scene, pair.volume))
-    points = mrml.points_of(mrml.load_pose(scene, pair.markups, complete=True))
-    scene.Clear(0)
-    placed = np.isfinite(points).all(axis=1)
-    if not placed.any():
-        raise FetalPoseError(f"No landmark of {pair.markups} is placed. Place the visible ones, or take it out.")
-    voxels = volume.grid.to_voxel(points)
-    with np.errstate(invalid="ignore"):
-        inside = ((voxels >= -0.5) & (voxels <= np.array(volume.grid.shape) - 0.5)).all(axis=1)
-    if 2 * inside.sum() < placed.sum():
-        raise FetalPoseError(
-            f"{placed.sum() - inside.sum()} of the {placed.sum()} landmarks of {pair.markups} lie outside "
-            f"{pair.volume.name}. They may belong to another volume, or the volume was moved in Slicer: harden its "
-            "transform and save it again."
-        )
-    return volume, np.where(inside[:, None], points, np.nan)
-
-
 def convert(
     folder: str | Path,
     pool: str | Path,
     *,
     spacing: float,
     frame: bool,
+    mirrored: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    warn: Callable[[str], object] = lambda sentence: None,
 ) -> list[Path]:
     """Write the pairs of ``folder`` as cases of ``spacing`` mm into ``pool``; those that are there and up to date stay.
 
     Parameters
     ----------
+    mirrored : see `find_pairs`
     frame : whether head, neck, spine, sacrum, shoulders and hips must be visible, as fetal-frame needs them.
+    warn : called with each sentence about what a volume's file leaves open, where it is read.
 
     Returns
     -------
@@ -139,25 +135,25 @@ def convert(
     Raises
     ------
     FetalPoseError
-        See `find_pairs` and `read_pair`; or ``frame`` and a landmark of the trunk is not visible.
+        See `find_pairs` and `AnyPair`; or ``frame`` and a landmark of the trunk is not visible.
     """
-    pairs, pool = find_pairs(folder), Path(pool)
+    pairs, pool = find_pairs(folder, mirrored=mirrored), Path(pool)
     pool.mkdir(parents=True, exist_ok=True)
-    cases = [pool / f"{PREFIX}{pair.stem}.npz" for pair in pairs]
+    cases = [pool / f"{OWN}{pair.stem}.npz" for pair in pairs]
     for done, (pair, path) in enumerate(zip(pairs, cases, strict=True), start=1):
         key = _key(pair, spacing)
         if not key or source_of(path) != key:
-            volume, landmarks = read_pair(pair)
+            volume, landmarks = pair.read(warn)
             if frame:
                 _check_frame(landmarks, pair)
             save_case(pool, canonical_case(path.stem, volume, landmarks, spacing=spacing), source=key)
         progress(done, len(pairs))
-    for old in set(pool.glob(f"{PREFIX}*.npz")) - set(cases):
+    for old in set(pool.glob(f"{OWN}*.npz")) - set(cases):
         old.unlink()
     return cases
 
 
-def _key(pair: Pair, spacing: float) -> str:
+def _key(pair: AnyPair, spacing: float) -> str:
     try:
         return pair.key(spacing)
     except OSError as error:
@@ -170,7 +166,7 @@ def count_not_visible(landmarks: np.ndarray) -> dict[str, int]:
     return {name: int(n) for name, n in zip(load_skeleton().landmarks, counts, strict=True) if n}
 
 
-def _check_frame(landmarks: np.ndarray, pair: Pair) -> None:
+def _check_frame(landmarks: np.ndarray, pair: AnyPair) -> None:
     obstacle = frame_obstacle(landmarks)
     if not obstacle and np.isnan(landmarks[load_skeleton().index("head")]).any():
         obstacle = "The head is not visible. Place it."

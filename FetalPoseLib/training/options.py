@@ -14,6 +14,7 @@ PRESENTATIONS = ("any", "standard")  #: any way round, or within 70 degrees of h
 METHODS = ("land", "rnn", "gan", "pair")  #: of the paper's tables, and of FetusMapV2; see `training.methods`
 PRECISIONS = ("float16", "int8", "int4")  #: of the kernels in the file, see `training.export`
 RESUME = ("automatic", "never")  #: go on with a training in the folder, or refuse to
+VALIDATE_EVERY = 500  #: steps
 SIMULATED_CASES = 1000  #: where neither a number of cases nor data are given
 
 
@@ -24,11 +25,12 @@ class TrainingOptions:
     model: str  #: a key of `MODELS`
     output: Path  #: where the trained model goes, .safetensors
     data: Path | None = None  #: folder of one's own volumes; None: simulated ones
+    mirrored: bool = False  #: the volumes of a folder in FPOSE's layout are mirrored, which no file says
     validation: Path | None = None  #: folder of one's own volumes to measure the error on
     folder: Path | None = None  #: what the training keeps; None: runs/MODEL
     only: str | None = None  #: train one of fetal-frame's networks only: "locate", "orient" or "detect"
     steps: int | None = None  #: for each network
-    start: str | None = None  #: a bundled model or a file whose weights to start from
+    start: str | None = None  #: a bundled model or a file whose weights to start from; with `data`, see `adapting`
     without: Sequence[str] = ()  #: FACTOR=VALUE of simulated fetuses to leave out and to validate on
     presentation: str = "any"  #: how simulated fetuses lie, of `PRESENTATIONS`
     recipe: str | None = None  #: a key of `recipes.RECIPES`
@@ -37,14 +39,14 @@ class TrainingOptions:
     width: int | None = None  #: channels of the first level
     input_stride: int | None = None  #: 2 halves the resolution inside
     seed: int = 1  #: of weights and augmentation
-    cases: int | None = None  #: fetuses to simulate; None: `SIMULATED_CASES`, or none with data
+    cases: int | None = None  #: fetuses to simulate; None: `SIMULATED_CASES`, none with data, some to adapt
     workers: int | None = None  #: processes that simulate; None: half of the cores
     resume: str = "automatic"  #: one of `RESUME`
     export: bool = False  #: write the model from what has been trained, and train no further
     curves: Path | None = None  #: picture of loss and error over the steps
     precision: str = "float16"  #: of the weights in the file, one of `PRECISIONS`
     library: Path | None = None  #: with data: also write the poses as a library for refinement
-    validate_every: int = 500  #: steps between validations
+    validate_every: int | None = None  #: steps between validations; None: `VALIDATE_EVERY`, or fewer to adapt
     device: str = EstimateOptions.device  #: one of `network.device.DEVICES`
 
 
@@ -56,6 +58,8 @@ def check(options: TrainingOptions) -> None:
         raise FetalPoseError(
             f"The network {options.only} is a part of fetal-frame; {options.model} has one network. Train that."
         )
+    if options.mirrored and not options.data:
+        raise FetalPoseError("--mirrored is for your own volumes in FPOSE's layout. Give their folder with --data.")
     if options.curves:
         check_writable(options.curves, ".png")
     if options.library:

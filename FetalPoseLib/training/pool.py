@@ -8,6 +8,7 @@ where not visible, and ``body`` (16, 3), which also has those outside the field,
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,13 +80,19 @@ def source_of(path: Path) -> str | None:
     return None if isinstance(arrays, str) else str(arrays["source"])
 
 
-class Pool:
-    """The cases in ``folder``, kept in memory once read; `refresh` takes in those that have come since."""
+OWN = "own-"  # begins the names of a person's own cases, so that simulated ones in the same pool are told from them
 
-    def __init__(self, folder: Path):
+
+class Pool:
+    """The cases in ``folder``, kept in memory once read; `refresh` takes in those that have come since.
+
+    Cases whose names stand in ``without`` are left alone, as those that validate.
+    """
+
+    def __init__(self, folder: Path, without: Collection[str] = ()):
         self.folder = Path(folder)
         self.cases: list[PoolCase] = []
-        self._known: set[str] = set()
+        self._known: set[str] = {f"{name}.npz" for name in without}
 
     def refresh(self) -> int:
         """Read new cases; returns how many there are in all."""
@@ -94,6 +101,14 @@ class Pool:
                 self._known.add(path.name)
                 self.cases.append(load_case(path))
         return len(self.cases)
+
+    def pick(self, rng: np.random.Generator, own: float = 0.0) -> PoolCase:
+        """A case at random; with ``own``, a person's own one with that chance, wherever there are both kinds."""
+        cases = self.cases
+        if own:
+            wanted = rng.random() < own
+            cases = [case for case in cases if case.name.startswith(OWN) == wanted] or cases
+        return cases[rng.integers(len(cases))]
 
 
 def simulate_into(

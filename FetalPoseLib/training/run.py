@@ -11,9 +11,10 @@ from pathlib import Path
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.files import check_writable, locked
 from FetalPoseLib.network.device import device_named
-from FetalPoseLib.training.cases import convert_own, factors_of, validation_cases, wait, write_library
+from FetalPoseLib.training import adapting
+from FetalPoseLib.training.cases import factors_of, own_cases, simulated_validation, wait
 from FetalPoseLib.training.models import MODELS, Model, Pass
-from FetalPoseLib.training.options import SIMULATED_CASES, TrainingOptions, check
+from FetalPoseLib.training.options import SIMULATED_CASES, VALIDATE_EVERY, TrainingOptions, check
 
 EPOCH = 800  # steps: Sim-152's 100 training subjects in 8 views, section 3
 FIRST_CASES = 16  # simulated before the first step; fewer would be learnt by heart
@@ -35,7 +36,7 @@ def train(options: TrainingOptions) -> None:
     from FetalPoseLib.training.export import export_model
 
     model = MODELS[options.model]
-    folder = options.folder or Path("runs") / options.model
+    folder = options.folder or Path("runs") / (options.model + "-adapted" * adapting.is_adapting(options))
     if not options.export:
         _make(folder)
         with locked(folder, wait_s=0, advice="Another training writes there. Wait for it, or choose another folder."):
@@ -50,11 +51,19 @@ def train(options: TrainingOptions) -> None:
         passes, options.output, precision=options.precision, before=before, last=bool(options.method)
     )
     for name, history in metadata["trained"].items():
-        error = history["validation"].get("mean_mm")
-        print(f"{name}: {history['steps']} steps" + ("" if error is None else f", {error:.2f} mm on validation"))
+        print(f"{name}: {_told(history)}")
     if options.curves:
         draw_curves({**before, **{options.method or name: path for name, path in passes.items()}}, options.curves)
     print(f"wrote {options.output} ({options.output.stat().st_size / 2**20:.1f} MiB), SHA-256 {metadata['sha256']}")
+
+
+def _told(history: dict) -> str:
+    """What became of a network, in a few words."""
+    error, before = history["validation"].get("mean_mm"), history["validation"].get("before_mm")
+    if before is not None and not history["steps"]:
+        return f"as it was, {before:.2f} mm on validation; no step was better"
+    told = f"{history['steps']} steps" + ("" if error is None else f", {error:.2f} mm on validation")
+    return told + ("" if before is None else f", {before:.2f} mm before")
 
 
 def _train(options: TrainingOptions, model: Model, folder: Path) -> None:
@@ -67,25 +76,24 @@ def _train(options: TrainingOptions, model: Model, folder: Path) -> None:
     device = device_named(options.device)
     passes = [p for p in model.passes if options.only in (None, p.task)]
     _check_resume(options, [folder / (options.method or p.task) for p in passes])
-    cases = (0 if options.data else SIMULATED_CASES) if options.cases is None else options.cases
+    cases, first = _simulated(options)
     workers = options.workers or max(1, _cores() // 2)
     simulation_options = {"spacing": model.spacing, "workers": workers, "device": device}
     if options.data:
-        own = convert_own(options.data, folder / "pool", model)
-        if options.library:
-            write_library(options, own)
-    validation = validation_cases(options, folder / "validation", model, simulation_options)
+        left_out, validation = own_cases(options, folder, model)
+    else:
+        left_out, validation = [], simulated_validation(options, folder / "validation", simulation_options)
     subjects = training_subjects(cases, presentation=options.presentation, without=factors_of(options.without))
     with Simulation(folder / "pool", subjects, **simulation_options) as simulation:
-        wait(simulation, min(FIRST_CASES, cases))
+        wait(simulation, min(first, cases))
         if device == "cpu" and "OMP_NUM_THREADS" not in os.environ:  # a core for each simulating process
             torch.set_num_threads(max(1, _cores() - (workers if cases else 0)))
         for p in passes:
-            _train_pass(options, model, p, folder, validation, device)
+            _train_pass(options, model, p, folder, left_out, validation, device)
 
 
 def _train_pass(
-    options: TrainingOptions, model: Model, which: Pass, folder: Path, validation: list, device: str
+    options: TrainingOptions, model: Model, which: Pass, folder: Path, left_out: list, validation: list, device: str
 ) -> None:
     import torch
 
@@ -106,14 +114,17 @@ def _train_pass(
     )  # fmt: skip
     if options.method:
         begin_with(net, folder / which.task / "state.pt")
+    every = VALIDATE_EVERY
+    if adapting.is_adapting(options):
+        every, validation = adapting.VALIDATE_EVERY, adapting.looks(validation, in_frame=task.lower is not None)
     trainer = method.trainer(
         net,
         task,
         recipe,
-        Pool(folder / "pool"),
+        Pool(folder / "pool", left_out),
         validation,
         folder / name,
-        validate_every=options.validate_every,
+        validate_every=options.validate_every or every,
         device=device,
     )
     if trainer.resume():
@@ -146,12 +157,22 @@ def _recipe(options: TrainingOptions, model: Model, which: Pass, device: str):
     from FetalPoseLib.network.precision import has_bfloat16
     from FetalPoseLib.training.recipes import RECIPES
 
-    usual = "compared" if options.method else "continued" if options.start else model.recipe
+    started = "adapted" if adapting.is_adapting(options) else "continued" if options.start else model.recipe
+    usual = "compared" if options.method else started
     recipe, steps = RECIPES[options.recipe or usual], which.steps
+    if adapting.is_adapting(options):
+        steps = adapting.STEPS[which.task]
     if options.method:  # the learning rate falls to the end: all are compared at rest
         recipe, steps = replace(recipe, decay=1.0), EPOCH
     bfloat16 = recipe.bfloat16 and has_bfloat16(device)
     return replace(recipe, steps=options.steps or steps, seed=options.seed, bfloat16=bfloat16)
+
+
+def _simulated(options: TrainingOptions) -> tuple[int, int]:
+    """How many fetuses are simulated, and how many of them before the first step."""
+    if adapting.is_adapting(options):
+        return (adapting.SIMULATED if options.cases is None else options.cases), adapting.FIRST_CASES
+    return (0 if options.data else SIMULATED_CASES) if options.cases is None else options.cases, FIRST_CASES
 
 
 def _check_resume(options: TrainingOptions, folders: list[Path]) -> None:

@@ -124,6 +124,10 @@ class Volume:
         nz, ny, nx = self.array.shape
         return Grid((nx, ny, nz), self.ijk_to_ras)
 
+    def moved(self, matrix: np.ndarray) -> Volume:
+        """The same voxels, moved in the world by an affine ``matrix`` (4, 4)."""
+        return Volume(self.array, matrix @ self.ijk_to_ras)
+
 
 def mirror_matrix(volume: Volume) -> np.ndarray:
     """The reflection (4, 4) of the world that leaves the volume's box in place, along the volume's first axis.

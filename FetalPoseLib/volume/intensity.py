@@ -15,6 +15,7 @@ from scipy.ndimage import label, uniform_filter1d
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.volume.grid import Volume
 from FetalPoseLib.volume.probe_volume import ProbeVolume
+from FetalPoseLib.volume.sector import lost_in_sector
 
 WHITE = 255  # the brightest grey of a machine's picture
 OUTSIDE_SHARE = 0.1  # of the voxels on the faces of the box: a value that often is what lies outside the sector
@@ -67,7 +68,8 @@ def normalise_intensity(tensor: torch.Tensor) -> torch.Tensor:
     """Zero mean and unit standard deviation over the sector; exactly 0 everywhere else.
 
     The sector is what lies above 0, with the holes in it: voxels of 0 that no path of such voxels leads to from the
-    box's faces returned no echo, and count as the darkest.
+    box's faces returned no echo, and count as the darkest. So do all in its hull where dark greys were lost, see
+    `sector.lost_in_sector`.
 
     Raises
     ------
@@ -75,6 +77,9 @@ def normalise_intensity(tensor: torch.Tensor) -> torch.Tensor:
         There is no picture in the volume: no voxel above 0, or all of them equal.
     """
     tensor = _without_holes(tensor)
+    lost = lost_in_sector((tensor > 0).cpu().numpy())
+    if lost.any():
+        tensor = torch.where(torch.from_numpy(lost).to(tensor.device), tensor[tensor > 0].min(), tensor)
     sector = tensor > 0
     values = tensor[sector].double()
     if values.numel() < 2 or not values.std() > 1e-5 * values.mean():

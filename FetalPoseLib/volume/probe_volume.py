@@ -5,7 +5,7 @@ A `ProbeVolume` stands wherever a `Volume` does: its grid answers the same quest
 only.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -166,6 +166,10 @@ class ProbeVolume:
                 f"An array of shape {array.shape} ({array.dtype}) is not on a probe's grid of {self.grid.array_shape}."
             )
         object.__setattr__(self, "array", array)
+
+    def moved(self, matrix: np.ndarray) -> "ProbeVolume":
+        """The same samples, moved in the world by a ``matrix`` (4, 4); FetalPoseError if it changes lengths."""
+        return ProbeVolume(self.array, replace(self.grid, probe_to_ras=matrix @ self.grid.probe_to_ras))
 
 
 def _check_angles(name: str, angles: np.ndarray) -> None:

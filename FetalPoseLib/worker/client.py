@@ -29,6 +29,7 @@ import numpy as np
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.refinement.options import EstimateOptions
 from FetalPoseLib.volume.grid import Volume
+from FetalPoseLib.volume.probe_volume import ProbeVolume
 from FetalPoseLib.worker.process import LineProcess
 from FetalPoseLib.worker.protocol import (
     Cancelled,
@@ -99,7 +100,7 @@ class WorkerClient:
 
     def estimate(
         self,
-        volume: Volume,
+        volume: Volume | ProbeVolume,
         options: EstimateOptions,
         *,
         placed: Mapping[int, Sequence[float] | np.ndarray] | None = None,
@@ -109,7 +110,8 @@ class WorkerClient:
 
         Parameters
         ----------
-        volume : the voxels go to the process in a temporary file, which ends with the request and with this process.
+        volume : on voxels or in a probe's own coordinates
+            The values go to the process in a temporary file, which ends with the request and with this process.
         options : the model, the device, the refinement and the rest.
         placed : landmark (0-based) to (3,) RAS mm
             Points that a person has placed. They stay there.
@@ -133,8 +135,9 @@ class WorkerClient:
                     f"The placed landmark {landmark} is at {point.tolist()}, which is not three finite coordinates "
                     "in mm. Place it again."
                 )
-        ijk_to_ras = np.asarray(volume.ijk_to_ras, dtype=np.float64)
-        if not np.isfinite(ijk_to_ras).all():
+        probe = volume.grid if isinstance(volume, ProbeVolume) else None
+        ijk_to_ras = None if isinstance(volume, ProbeVolume) else np.asarray(volume.ijk_to_ras, dtype=np.float64)
+        if ijk_to_ras is not None and not np.isfinite(ijk_to_ras).all():
             raise FetalPoseError(
                 f"The volume's IJK-to-RAS matrix {ijk_to_ras.tolist()} is not finite. Correct its origin and spacing."
             )
@@ -145,7 +148,9 @@ class WorkerClient:
         except OSError as error:
             return self._not_started(number, error)
         try:
-            request = EstimateRequest(_absolute(options), str(voxels.path), ijk_to_ras, points, start)
+            request = EstimateRequest(
+                _absolute(options), str(voxels.path), ijk_to_ras, points, probe=probe, start=start
+            )
             return self._send(process, number, request, voxels)
         except BaseException:
             voxels.close()

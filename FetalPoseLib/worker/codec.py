@@ -99,6 +99,17 @@ def _pairs_read(value: list) -> np.ndarray:
     return pairs
 
 
+def _exact(value: np.ndarray) -> list:
+    return np.asarray(value, dtype=np.float64).tolist()
+
+
+def _angles_read(value: list) -> np.ndarray:
+    angles = np.array(value, dtype=np.float64)
+    if angles.ndim != 1:
+        raise ValueError(f"angles have the shape {angles.shape}, not (N,)")
+    return angles
+
+
 def _matrix_read(value: list) -> np.ndarray:
     matrix = np.array(value, dtype=np.float64)
     if matrix.shape != (4, 4):
@@ -128,6 +139,9 @@ ARRAYS: dict[str, ArrayCodec] = {
     "confidence": _optional(_numbers, _numbers_read),
     "radius_mm": _optional(_numbers, _numbers_read),
     "length_interval_mm": _optional(rows_of_points, _pairs_read),
-    "ijk_to_ras": ArrayCodec(lambda matrix: np.asarray(matrix, dtype=np.float64).tolist(), _matrix_read),
+    "ijk_to_ras": _optional(_exact, _matrix_read),
+    "probe_to_ras": ArrayCodec(_exact, _matrix_read),
+    "theta": ArrayCodec(_exact, _angles_read),
+    "phi": ArrayCodec(_exact, _angles_read),
     "placed": ArrayCodec(_placed, _placed_read),
 }

@@ -23,6 +23,7 @@ import numpy as np
 from FetalPoseLib.body.estimate import Estimate, Progress
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.refinement.options import EstimateOptions
+from FetalPoseLib.volume.probe_volume import ProbeGrid
 from FetalPoseLib.worker.codec import dataclass_of_plain, plain_of_dataclass
 
 
@@ -58,8 +59,9 @@ class EstimateRequest:
     volume: (
         str  #: path of an .npy file with the voxels (nz, ny, nx), whose name the server removes as soon as it is open
     )
-    ijk_to_ras: np.ndarray  #: (4, 4)
+    ijk_to_ras: np.ndarray | None  #: (4, 4); None where ``probe`` places the voxels
     placed: Mapping[int, np.ndarray] = field(default_factory=dict)  #: landmark to (3,) mm where a person placed it
+    probe: ProbeGrid | None = None  #: where the voxels lie if they are a probe's own samples
     start: np.ndarray | None = None  #: (16, 3) mm, the pose on screen: the fetus is searched for nowhere else
 
 
@@ -231,5 +233,5 @@ def _built(cls: type, values: dict, number: int | None):
     """A dataclass of the fields in ``values``, each of the type that the dataclass says; or why there is none."""
     try:
         return dataclass_of_plain(cls, values)
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, FetalPoseError) as error:
         return Unreadable(f"A message of the kind {cls.__name__} has a wrong field: {error}.", number)

@@ -24,6 +24,7 @@ from FetalPoseLib.body.estimate import Estimate, Progress
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.refinement.options import EstimateOptions
 from FetalPoseLib.volume.grid import Volume
+from FetalPoseLib.volume.probe_volume import ProbeVolume
 from FetalPoseLib.worker import machine
 from FetalPoseLib.worker.protocol import (
     Devices,
@@ -144,7 +145,7 @@ class Server:
     def estimate(self, number: int, request: EstimateRequest, voxels: BinaryIO | None = None) -> None:
         """Answer with `Ready`, `ProgressEvent` per step and `Done`; where the GPU is full, with less of its memory."""
         with voxels or open(request.volume, "rb") as file:
-            volume = Volume(np.load(file, allow_pickle=False), request.ijk_to_ras)
+            volume = _volume(np.load(file, allow_pickle=False), request)
         warnings = []
         for attempt in self._attempts(request.options):
             if attempt.change:
@@ -169,7 +170,7 @@ class Server:
         yield Attempt(replace(options, device="cpu"), False, "on the CPU, which takes longer")
 
     def _answer(
-        self, number: int, request: EstimateRequest, attempt: Attempt, volume: Volume, warnings: list[str]
+        self, number: int, request: EstimateRequest, attempt: Attempt, volume: Volume | ProbeVolume, warnings: list[str]
     ) -> None:
         options = attempt.options
         name = Path(options.model).name  # for the provenance, which shall not tell the user's folders
@@ -202,6 +203,14 @@ class Clock:
             self._start = self.now()
             return None
         return (self.now() - self._start) / step.iteration * (step.iterations - step.iteration)
+
+
+def _volume(array: np.ndarray, request: EstimateRequest) -> Volume | ProbeVolume:
+    if request.probe is not None:
+        return ProbeVolume(array, request.probe)
+    if request.ijk_to_ras is None:
+        raise ProtocolError("A volume has no place: neither a matrix nor a probe.")
+    return Volume(array, request.ijk_to_ras)
 
 
 def describe_error(error: Exception) -> tuple[str, bool]:

@@ -24,6 +24,16 @@ def pool(case, tmp_path) -> Pool:
 
 
 @pytest.fixture
+def held_out(tmp_path):
+    """A folder of one pair that is not of `data`."""
+    folder = tmp_path / "held_out"
+    folder.mkdir()
+    lps_nrrd(folder / "c.nrrd", cube(2.5), (round(SIDE / 2.5),) * 3)
+    lps_markups(folder / "c.mrk.json", LANDMARKS)
+    return folder
+
+
+@pytest.fixture
 def data(tmp_path):
     """A folder of two pairs, isotropic and oblique; the oblique one does not see a wrist."""
     folder = tmp_path / "data"

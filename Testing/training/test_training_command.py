@@ -35,9 +35,9 @@ def train(*arguments) -> int:
         return end.code
 
 
-def test_training_on_a_folder_makes_a_model_that_estimates(data, tmp_path, capsys):
+def test_training_on_a_folder_makes_a_model_that_estimates(data, held_out, tmp_path, capsys):
     output, own = tmp_path / "mine.safetensors", tmp_path / "own.npz"
-    options = ["--model", "fetal-frame", "--data", data, "--validation", data, "--folder", tmp_path / "run",
+    options = ["--model", "fetal-frame", "--data", data, "--validation", held_out, "--folder", tmp_path / "run",
                "--width", 2, "--device", "cpu", "--recipe", "paper", "--steps", 2, "--output", output]  # fmt: skip
     assert train(*options, "--pass", "locate") == 0
     assert "written once 'orient' is" in capsys.readouterr().out and not output.exists()
@@ -134,7 +134,7 @@ def test_ctrl_c_stops_between_steps_and_writes_no_model(data, tmp_path, monkeypa
 def test_help_teaches(capsys):
     assert train("--help") == 0
     text = capsys.readouterr().out
-    options = ("--data", "paper", "shipped", "compared", *METHOD_NAMED)
+    options = ("--data", "paper", "shipped", "adapted", "compared", "patients.csv", "--mirrored", *METHOD_NAMED)
     for word in ("patient01.mrk.json", *SKELETON.landmarks, *options, "Ctrl-C"):
         assert word in text, word
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from training_cases import LANDMARKS, SKELETON, lps_markups
+from training_cases import LANDMARKS, SIDE, SKELETON, cube, lps_markups, paint
+from volume_files import write_nifti
 
 from FetalPoseLib.body.fetal_frame import FetalFrame
 from FetalPoseLib.body.pose_library import PoseLibrary
@@ -30,6 +31,17 @@ def test_a_folder_becomes_cases_in_the_same_world(data, tmp_path):
             where = [(weight.sum(axis=tuple({0, 1, 2} - {2 - a})) * box[a]).sum() / weight.sum() for a in range(3)]
             assert np.linalg.norm(case.grid.to_world(where) - LANDMARKS[i]) < 1.0
     assert count_not_visible(np.array([case.landmarks for case in cases])) == {"left_wrist": 1}
+
+
+def test_what_a_file_leaves_open_is_told(tmp_path):
+    size = round(SIDE / 2)
+    write_nifti(tmp_path / "a.nii", paint((size,) * 3, cube(2.0)), spacing=(2, 2, 2))  # it states no directions
+    shift = np.diag([-1.0, -1, 1]) @ np.full(3, SIDE / 2)  # taken for left, posterior and superior, from the origin
+    lps_markups(tmp_path / "a.mrk.json", LANDMARKS + shift)
+    told = []
+    convert(tmp_path, tmp_path / "pool", spacing=2.0, frame=True, warn=told.append)
+    (sentence,) = told
+    assert sentence.startswith(str(tmp_path / "a.nii")) and "left and right may be exchanged" in sentence
 
 
 def test_converting_again_does_only_what_changed(data, tmp_path):
