@@ -29,6 +29,7 @@ from FetalPoseLib.scene.pose import (
     reset_landmarks,
     set_estimate,
 )
+from FetalPoseLib.scene.sequence import pose_sequence, save_sequence
 from FetalPoseLib.scene.slice_views import are_turned, distance_shown, move_view, slice_nodes, turn_back, turn_views
 from FetalPoseLib.scene.storage import ABSENT, load_pose, save_pose
 from FetalPoseLib.scene.uncertainty import show_uncertainty
@@ -66,12 +67,14 @@ __all__ = [
     "new_scene",
     "points_of",
     "pose_node",
+    "pose_sequence",
     "provenance_of",
     "radius_of",
     "read_volume",
     "recorded_volume",
     "reset_landmarks",
     "save_pose",
+    "save_sequence",
     "set_crown_rump",
     "set_estimate",
     "set_head_turn",
