@@ -20,6 +20,7 @@ def libraryTexts() -> tuple[str, ...]:
         _("Choose the volume that the pose belongs to first."),
         _("Choose a volume first."),
         _("Done. Check the landmarks; drag what is wrong."),
+        _("Estimate or choose a pose first."),
         _("Expected a scalar volume, got {kind}. Choose a 3D ultrasound volume."),
         _("Find the 16 landmarks in the volume and refine them against the pose library."),
         _("Locked, and not to be dragged: {names}. Unlock them in the module Markups."),
@@ -82,6 +83,7 @@ def libraryTexts() -> tuple[str, ...]:
             "This volume may hold no fetus, or the fetus was not found: the mean confidence of its landmarks is only "
             "{mean:.2f}. Check the volume's spacing and that the whole fetus is in it. Show the pose all the same?"
         ),
+        _("{low} to {high}"),
         _("{refusal} If you know it, set it in Slicer's module Volumes."),
         _("Wrote {stem}; the training set holds {count}."),
         _("marked not visible"),

@@ -46,6 +46,10 @@ def parameterNodeClass() -> type:
         mirrored: bool = False
         showLengths: bool = True
         showNames: bool = False
+        showUncertainty: bool = False
+        alignViews: bool = True
+        showRendering: bool = False
+        ageByDates: str = ""
 
     return FetalPoseParameterNode
 
@@ -72,5 +76,7 @@ def settingsOf(parameters: FetalPoseParameters, machine: Machine) -> Settings:
         mirrored=parameters.mirrored,
         show_lengths=parameters.showLengths,
         show_names=parameters.showNames,
+        show_uncertainty=parameters.showUncertainty,
+        align_views=parameters.alignViews,
         library_folder=machine.libraryFolder,
     )

@@ -6,7 +6,7 @@ import slicer
 from FetalPoseLib.body.plausibility import Doubt
 from FetalPoseLib.session import PoseSession, Signal
 from FetalPoseModuleLib.statusline import ORANGE
-from FetalPoseModuleLib.tables import setUpLandmarks, setUpLengths, showRows
+from FetalPoseModuleLib.tables import setUpLandmarks, setUpLengths, setUpSizes, showRows, showSizes
 from FetalPoseModuleLib.views import jumpTo
 
 DOUBT_MS = 250  # after the last change; comparing with the library is too slow for every step of a drag
@@ -39,8 +39,10 @@ class PosePanel:
         self._landmarks = [row.name for row in session.landmark_rows(None)]
         setUpLengths(ui.lengthsTable, session.length_rows(None))
         setUpLandmarks(ui.landmarksTable, session.landmark_rows(None))
+        setUpSizes(ui.sizesTable, session.measure_rows(None))
         ui.lengthsTable.itemSelectionChanged.connect(self._onLengthSelected)
         ui.landmarksTable.itemSelectionChanged.connect(self._onLandmarkSelected)
+        ui.ageEdit.textChanged.connect(lambda _text: self.updateAge())
         self._doubtTimer = qt.QTimer()
         self._doubtTimer.setSingleShot(True)
         self._doubtTimer.setInterval(DOUBT_MS)
@@ -65,6 +67,15 @@ class PosePanel:
         """Make the tables agree with the pose."""
         showRows(self.ui.lengthsTable, self.session.length_rows(self.pose, self._doubts))
         showRows(self.ui.landmarksTable, self.session.landmark_rows(self.pose, self._doubts))
+        showSizes(self.ui.sizesTable, self.session.measure_rows(self.pose))
+        self.updateAge()
+
+    def updateAge(self) -> None:
+        """Say where the size of the pose and the gestational age by dates contradict each other."""
+        text = self.session.age_text(self.pose, self.ui.ageEdit.text)
+        self.ui.ageLabel.text = text
+        self.ui.ageLabel.visible = bool(text)
+        self.ui.ageLabel.styleSheet = f"color: {ORANGE};"
 
     @property
     def selectedLandmark(self) -> str | None:

@@ -1,4 +1,4 @@
-"""What the panel needs of the three parts that it is given. A test hands it its own."""
+"""What the panel needs of the parts that it is given. A test hands it its own."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -58,3 +58,13 @@ class DialogsProtocol(Protocol):
 
     def library(self, library: Callable[[], OwnLibrary], remove: Callable[[str], object]) -> None:
         """List the person's own poses, `remove` by name those that are chosen, and return once the window is closed."""
+
+
+class RenderingProtocol(Protocol):
+    """Shows a volume in the 3D views."""
+
+    def show(self, volume, visible: bool) -> None:
+        """Show the volume, a vtkMRMLScalarVolumeNode or None, or hide what was shown by an earlier call.
+
+        Called at every change of the parameters: does nothing where nothing is to change.
+        """

@@ -18,10 +18,12 @@ from FetalPoseModuleLib.installer import Installer
 from FetalPoseModuleLib.logic import FetalPoseLogic
 from FetalPoseModuleLib.machine import Machine, MachinePanel
 from FetalPoseModuleLib.parameters import FetalPoseParameters, settingsOf
+from FetalPoseModuleLib.planespanel import PlanesPanel
 from FetalPoseModuleLib.posepanel import PosePanel
-from FetalPoseModuleLib.protocols import DialogsProtocol, InstallerProtocol, LogicProtocol
+from FetalPoseModuleLib.protocols import DialogsProtocol, InstallerProtocol, LogicProtocol, RenderingProtocol
 from FetalPoseModuleLib.statusline import StatusLine
 from FetalPoseModuleLib.views import centreViews, firstVolume
+from FetalPoseModuleLib.volumerendering import VolumeRendering
 
 
 class FetalPoseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -35,6 +37,7 @@ class FetalPoseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         The panel closes it.
     installer : InstallerProtocol, optional
     dialogs : DialogsProtocol, optional
+    rendering : RenderingProtocol, optional
     """
 
     def __init__(
@@ -44,10 +47,11 @@ class FetalPoseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         logic: LogicProtocol | None = None,
         installer: InstallerProtocol | None = None,
         dialogs: DialogsProtocol | None = None,
+        rendering: RenderingProtocol | None = None,
     ):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
-        self.logic, self.installer, self.dialogs = logic, installer, dialogs
+        self.logic, self.installer, self.dialogs, self.rendering = logic, installer, dialogs, rendering
         self.parameters: FetalPoseParameters | None = None  # while the module is open
         self._bindings: Bindings | None = None
         self._observed: tuple | None = None  # parameter node and the tag of the observer
@@ -63,13 +67,16 @@ class FetalPoseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.installer = self.installer or Installer()
         self.dialogs = self.dialogs or Dialogs()
         self.session = self.logic.session
+        self.rendering = self.rendering or VolumeRendering()
         self.statusLine = StatusLine(self.ui.statusLabel, self.ui.progressBar)
         self.posePanel = PosePanel(self.ui, self.session)
+        self.planesPanel = PlanesPanel(self.ui, self.session)
         self.machinePanel = MachinePanel(self.ui)
         self.actions = Actions(self)
 
         self.session.status_changed.connect(self.statusLine.show)
         self.session.pose_shown.connect(self._onPoseShown)
+        self.session.finished.connect(self.planesPanel.follow)
         self.session.finished.connect(self._onEnded)
         self.session.failed.connect(self._onEnded)
         self.session.cancelled.connect(self._onEnded)
@@ -86,6 +93,7 @@ class FetalPoseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def cleanup(self) -> None:
         self.posePanel.close()
+        self.planesPanel.close()
         self._unbind()
         self.removeObservers()
         self._panel.setMRMLScene(None)  # after Reload the former widgets are hidden, not deleted
@@ -152,6 +160,7 @@ class FetalPoseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.geometryLabel.visible = bool(warning)
         if self.pose is not None:
             self.session.show(self.pose)
+        self.rendering.show(self.parameters.inputVolume, self.parameters.showRendering)
         self.updateButtons()
 
     def _updateSettings(self, _machine=None) -> None:
@@ -187,7 +196,7 @@ class FetalPoseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     # what the session tells
 
     def _onPoseShown(self, shown: PoseShown) -> None:
-        if shown.recentre:
+        if shown.recentre and not (self.session.settings.align_views and self.planesPanel.align(shown.points)):
             centreViews(shown.points)
         self.logic.getParameterNode().pose = shown.pose  # another module may be open by now
 
@@ -230,3 +239,4 @@ class FetalPoseWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui.addToTrainingSetButton.enabled = buttons.export
         ui.addToLibraryButton.enabled = buttons.add_to_library
         ui.importButton.enabled = buttons.import_pose
+        self.planesPanel.update(self.pose)

@@ -30,7 +30,9 @@ from FetalPoseLib.scene.pose import (
     set_estimate,
 )
 from FetalPoseLib.scene.sequence import pose_sequence, save_sequence
+from FetalPoseLib.scene.slice_views import are_turned, distance_shown, move_view, slice_nodes, turn_back, turn_views
 from FetalPoseLib.scene.storage import ABSENT, load_pose, save_pose
+from FetalPoseLib.scene.uncertainty import show_uncertainty
 from FetalPoseLib.scene.volumes import (
     add_volume,
     new_scene,
@@ -47,9 +49,11 @@ __all__ = [
     "PoseObserver",
     "add_volume",
     "adopt_pose",
+    "are_turned",
     "confidence_of",
     "create_pose",
     "crown_rump_of",
+    "distance_shown",
     "doubts_of",
     "head_turn_of",
     "is_confirmed",
@@ -58,6 +62,7 @@ __all__ = [
     "length_intervals_of",
     "load_pose",
     "measures_of",
+    "move_view",
     "placed_landmarks",
     "new_scene",
     "points_of",
@@ -75,7 +80,11 @@ __all__ = [
     "set_head_turn",
     "show_lengths",
     "show_skeleton",
+    "show_uncertainty",
     "silence_log",
+    "slice_nodes",
+    "turn_back",
+    "turn_views",
     "update_derived",
     "volume_from_node",
     "write_volume",

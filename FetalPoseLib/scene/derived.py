@@ -19,10 +19,12 @@ from FetalPoseLib.scene.markups_file import PROVENANCE, provenance_in
 from FetalPoseLib.scene.measures import update_measures
 from FetalPoseLib.scene.ownership import own, owned
 from FetalPoseLib.scene.pose import PREFIX, SKELETON, placed_landmarks, points_of, provenance_of
+from FetalPoseLib.scene.uncertainty import update_uncertainty
 
 PLACED = PREFIX + "MovedLandmarks"  # the name in all files
 MODEL_ROLE = "FetalPose.SkeletonModel"  # node reference from the pose to its model
 TUBE_RADIUS_MM = 0.8
+PROJECTION_OPACITY = 0.25  # of the skeleton in slice views where it is not in the plane
 
 
 def update_derived(node) -> None:
@@ -35,6 +37,7 @@ def update_derived(node) -> None:
     if model is not None:
         model.SetAndObservePolyData(_tubes(points))
     update_labels(node, points)
+    update_uncertainty(node, points)
 
 
 def show_skeleton(node):
@@ -52,7 +55,27 @@ def show_skeleton(node):
         display.SetVisibility2D(True)
         display.SetSliceIntersectionThickness(3)
         own(node, model, MODEL_ROLE)
+    if model.GetNumberOfDisplayNodes() == 1:  # that of a scene of an earlier version lacks it, too
+        _project(model)
     return model
+
+
+def _project(model) -> None:
+    """Show the model in slice views faintly where it is not in the plane: one more display node, of its projection.
+
+    One display node shows either what the plane cuts or the projection.
+    """
+    shown = model.GetDisplayNode()
+    display = model.GetScene().AddNewNodeByClass("vtkMRMLModelDisplayNode")
+    display.SetActiveScalar("Color", vtk.vtkAssignAttribute.POINT_DATA)
+    display.SetScalarRangeFlag(slicer.vtkMRMLDisplayNode.UseDirectMapping)
+    display.SetScalarVisibility(True)
+    display.SetVisibility(shown.GetVisibility())
+    display.SetVisibility2D(True)
+    display.SetVisibility3D(False)
+    display.SetSliceDisplayModeToProjection()
+    display.SetSliceIntersectionOpacity(PROJECTION_OPACITY)
+    model.AddAndObserveDisplayNodeID(display.GetID())
 
 
 def restore_provenance(node) -> None:

@@ -7,6 +7,7 @@ from FetalPoseLib.scene.derived import MODEL_ROLE, update_derived
 from FetalPoseLib.scene.labels import LABELS_ROLE
 from FetalPoseLib.scene.ownership import POSE_ROLE
 from FetalPoseLib.scene.pose import is_pose
+from FetalPoseLib.scene.uncertainty import SPHERES_ROLE
 
 _MARKUPS = "vtkMRMLMarkupsFiducialNode"
 _POINT_EVENTS = (  # every change of a position, status or name ends in the first, removing a point in the second
@@ -71,7 +72,7 @@ class PoseObserver:
             node.RemoveObserver(tag)
         if self.scene.IsClosing():
             return
-        for role in (MODEL_ROLE, LABELS_ROLE):
+        for role in (MODEL_ROLE, LABELS_ROLE, SPHERES_ROLE):
             derived = self.scene.GetNodeByID(node.GetNodeReferenceID(role) or "")
             if derived is not None and derived.GetNodeReferenceID(POSE_ROLE) in (None, node.GetID()):
                 self.scene.RemoveNode(derived)

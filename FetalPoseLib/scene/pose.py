@@ -23,6 +23,7 @@ ORIGINAL = PREFIX + "Original"  # local RAS mm of each landmark before a person 
 SKELETON = PREFIX + "Skeleton"
 INTERVALS = PREFIX + "LengthIntervals"  # mm, of each segment, as JSON; null where an end is not visible
 NOT_VISIBLE = "not visible"  # what is said of a landmark without a position
+PROJECTION_OPACITY = 0.35  # of a point in slice views where it is not in the plane
 PLACED_MM = 1e-3  # positions are stored to 1e-4 mm
 
 
@@ -255,6 +256,8 @@ def _settle(node) -> None:
     display.SetUseGlyphScale(False)
     display.SetGlyphSize(2.0)  # mm; the default is a part of the screen
     display.SetTextScale(2.2)
+    display.SetSliceProjection(True)  # points beside a slice are shown in it, faintly
+    display.SetSliceProjectionOpacity(PROJECTION_OPACITY)
     display.SetSelectedColor(1.0, 1.0, 0.6)
     display.SetColor(1.0, 0.45, 0.0)  # of points not selected, by which doubtful ones are marked
 

@@ -17,16 +17,22 @@ from FetalPoseLib.session.panel import Buttons, LandmarkRow, LengthRow, Status
 from FetalPoseLib.session.session import PoseSession
 from FetalPoseLib.session.settings import Settings
 from FetalPoseLib.session.signal import Signal
+from FetalPoseLib.session.sizes import MeasureRow
 from FetalPoseLib.session.user_library import OwnLibrary, OwnPose
+from FetalPoseLib.session.views import CameraPlace, PlaneRow, PlaneViews
 
 __all__ = [
     "Buttons",
+    "CameraPlace",
     "Failure",
     "Finished",
     "LandmarkRow",
     "LengthRow",
+    "MeasureRow",
     "OwnLibrary",
     "OwnPose",
+    "PlaneRow",
+    "PlaneViews",
     "PoseSession",
     "PoseShown",
     "Question",

@@ -208,6 +208,8 @@ def _connector(widget, parameter: _Parameter) -> _Connector:
 
     if type(widget) is QtWidgets.QCheckBox and parameter.kind is bool:
         return _Connector(widget.toggled, lambda: widget.checked, writer("checked"))
+    if type(widget) is QtWidgets.QLineEdit and parameter.kind is str:
+        return _Connector(widget.textChanged, lambda: widget.text, writer("text"))
     if type(widget) is QtWidgets.QSpinBox and parameter.kind is int:
         if parameter.range is not None:
             widget.setRange(parameter.range.minimum, parameter.range.maximum)
