@@ -46,12 +46,6 @@ def main(folder: Path) -> None:
     bench.frame.grab().save(str(folder / "panel.png"))
     bench.ui.showLengthsCheckBox.checked = False
     views.save(views.four_views(volume), folder / "planes.png", bits=5)
-    bench.ui.showLengthsCheckBox.checked = True
-    bench.ui.patientAxesButton.click()
-    for name in ("Red", "Green", "Yellow"):
-        slicer.mrmlScene.GetNodeByID(f"vtkMRMLSliceNode{name}").SetFieldOfView(100, 100, 1)
-    bench.select("spine")
-    views.save(views.four_views(volume), folder / "views.png")
     bench.close()
 
 
