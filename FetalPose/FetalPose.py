@@ -20,18 +20,10 @@ if getattr(importlib.util.find_spec("FetalPoseLib"), "origin", None) is None:
 from FetalPoseLib.resources import resource_path  # noqa: E402
 from FetalPoseModuleLib.filereader import FetalPoseFileReader  # noqa: E402
 from FetalPoseModuleLib.logic import FetalPoseLogic  # noqa: E402
-from FetalPoseModuleLib.parameters import FetalPoseParameterNode  # noqa: E402
 from FetalPoseModuleLib.sampledata import registerSampleData  # noqa: E402
 from FetalPoseModuleLib.widget import FetalPoseWidget  # noqa: E402
 
-__all__ = [
-    "FetalPose",
-    "FetalPoseFileReader",
-    "FetalPoseLogic",
-    "FetalPoseParameterNode",
-    "FetalPoseTest",
-    "FetalPoseWidget",
-]
+__all__ = ["FetalPose", "FetalPoseFileReader", "FetalPoseLogic", "FetalPoseTest", "FetalPoseWidget"]
 
 HOMEPAGE = "https://github.com/FetalPose/SlicerFetalPose"
 
@@ -44,7 +36,7 @@ class FetalPose(ScriptedLoadableModule):
         parent.title = _("Fetal Pose")
         parent.categories = [translate("qSlicerAbstractCoreModule", "Ultrasound")]
         parent.dependencies = []
-        parent.contributors = ["FetalPose contributors"]
+        parent.contributors = ["the FetalPose authors"]  # the README says who that is
         parent.helpText = _(
             "Finds the pose of a fetus of 10 to 14 weeks in a 3D ultrasound volume: 16 landmarks, 15 segments and "
             "their lengths. Choose a volume, click <b>Estimate Pose</b>, drag what is wrong, export.<br>"

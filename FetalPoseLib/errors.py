@@ -1,7 +1,7 @@
 """The one exception that a user of FetalPose is meant to read, and names from files as a message may show them."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 LISTED = 5  # names that a message lists before it only counts the others
 NAME_LENGTH = 60  # characters of a name that a message shows
@@ -12,10 +12,33 @@ class FetalPoseError(Exception):
     """Something a user can mend: its message says what was wrong, with the value, and how to put it right.
 
     The message holds no control character and nothing that cannot be encoded, whatever names it quotes.
+
+    Parameters
+    ----------
+    message : object
+        The sentence in English. With ``values`` it is a template, and the code under which a front end finds the
+        sentence in another language.
+    values : by their names in the template
+
+    Example
+    -------
+    >>> error = FetalPoseError("The volume '{name}' is empty.", name="Scan")
+    >>> str(error)
+    "The volume 'Scan' is empty."
+    >>> error.translated({"The volume '{name}' is empty.": "Das Volumen '{name}' ist leer."}.get)
+    "Das Volumen 'Scan' ist leer."
     """
 
-    def __init__(self, message: object = "", *args: object):
-        super().__init__(printable(str(message))[:MESSAGE_LENGTH], *args)
+    def __init__(self, message: object = "", *args: object, **values: object):
+        self.template, self.values = str(message), values
+        super().__init__(self._readable(self.template), *args)
+
+    def translated(self, translate: Callable[[str], str]) -> str:
+        """The message by ``translate``, from an English template to that of the user's language."""
+        return self._readable(translate(self.template))
+
+    def _readable(self, template: str) -> str:
+        return printable(template.format(**self.values) if self.values else template)[:MESSAGE_LENGTH]
 
 
 def printable(text: str) -> str:

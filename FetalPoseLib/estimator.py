@@ -10,7 +10,6 @@ import copy
 from collections.abc import Callable, Generator, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -24,7 +23,7 @@ from FetalPoseLib.body.second_head import second_head_warning
 from FetalPoseLib.body.uncertainty import Uncertainty
 from FetalPoseLib.detection.detector import INVERTED, Detector, TrainedNetwork
 from FetalPoseLib.detection.locate import mean_body
-from FetalPoseLib.detection.search import SearchStep
+from FetalPoseLib.detection.search import search_progress
 from FetalPoseLib.detection.view import View
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.network.device import device_named
@@ -42,11 +41,13 @@ from FetalPoseLib.refinement.options import (
 )
 from FetalPoseLib.refinement.pose_reader import PoseReader
 from FetalPoseLib.resources import resource_path
+from FetalPoseLib.tracking.follower import Follower, Seen
+from FetalPoseLib.tracking.observation import Frames
+from FetalPoseLib.tracking.options import FollowOptions
 from FetalPoseLib.volume.grid import Volume
 from FetalPoseLib.volume.probe_volume import ProbeVolume
 
 Pose = tuple[np.ndarray, np.ndarray]  # points (16, 3) RAS mm, confidence (16,)
-Found = TypeVar("Found")  # what a search ends with: a view, or perhaps none
 
 
 class Estimator:
@@ -217,10 +218,10 @@ class Estimator:
         steps = self._steps(iterations)
         yield Progress("locate", 0, steps, None, None, "Looking for the fetus")
         looking = self.detector.look(volume, None if start is None else FetalFrame.find(start))
-        view = yield from self._told(looking, steps)
+        view = yield from search_progress(looking, steps)
         points, confidence = yield from self._read(view, iterations, steps, dict(placed or {}))
         if self._doubts(view, confidence):
-            other = yield from self._told(self.detector.search_beyond(view), steps)
+            other = yield from search_progress(self.detector.search_beyond(view), steps)
             if other is not None:
                 found = yield from self._read(other, iterations, steps, dict(placed or {}))
                 if found[1].mean() > confidence.mean():
@@ -231,11 +232,34 @@ class Estimator:
         two_passes = self.detector.two_passes
         warnings = [INVERTED] * view.inverted + warnings_of(points, confidence, two_passes=two_passes)
         warnings += filter(None, [second_head_warning(view.heads, points)])
-        radius, intervals = self._uncertainty(points, confidence, placed or {}, provenance["Refinement"])
+        radius, intervals, known = None, None, self.uncertainty
+        if known is not None and known.refinement == provenance["Refinement"]:
+            radius, intervals = known.radii_and_intervals(points, confidence, placed or {})
         yield Estimate(
             points, confidence, unrefined, provenance, warnings, radius_mm=radius, length_interval_mm=intervals,
             holds_fetus=holds_fetus(confidence, two_passes=two_passes),
         )  # fmt: skip
+
+    def follow(
+        self, frames: Frames, options: FollowOptions | None = None, *, start: dict[int, np.ndarray] | None = None
+    ) -> Iterator[Seen]:
+        """Yield what is seen in each volume of a sequence, for `tracking.joining.join`. Close it to cancel.
+
+        Parameters
+        ----------
+        start : as of `tracking.follower.Follower.run`
+
+        Raises
+        ------
+        FetalPoseError
+            The model sees the whole volume at once and cannot follow.
+        """
+        return Follower(self.detector, PoseReader(self.library), options).run(frames, start)
+
+    @property
+    def track_provenance(self) -> dict[str, str]:
+        """What a track tells of its origin."""
+        return self._provenance(0, refined=False) | {"Refinement": "followed over time"}
 
     def _read(self, view: View, iterations: int, steps: int, placed: dict) -> Generator[Progress, None, Pose]:
         """Refine what a view shows; the generator's value is the pose (16, 3) and its confidence (16,)."""
@@ -257,17 +281,6 @@ class Estimator:
         """
         judges = isinstance(self.refinement, ConsensusOptions) and self.detector.two_passes
         return judges and view.unsearched and float(confidence.mean()) < self.detector.search.doubt
-
-    @staticmethod
-    def _told(looking: Generator[SearchStep, None, Found], steps: int) -> Generator[Progress, None, Found]:
-        """What a search ends with; its steps are passed on as progress."""
-        while True:
-            try:
-                step = next(looking)
-            except StopIteration as end:
-                return end.value
-            message = f"Searching in other orientations: {step.views} of {step.total} views"
-            yield Progress("search", 0, steps, None, None, message)
 
     def _steps(self, iterations: int) -> int:
         """How many of the iterations asked for the refinement takes after its first reading.
@@ -291,20 +304,6 @@ class Estimator:
             bfloat16=network.bfloat16, placed=placed,
         )  # fmt: skip
         return loop.run(view.image[None, None])
-
-    def _uncertainty(self, points, confidence, placed: Mapping[int, np.ndarray], refinement: str):
-        """Radii (16,) and length intervals (15, 2) in mm, each None where there is no calibration for the refinement.
-
-        A placed landmark is where the person placed it, whatever the network read.
-        """
-        known = self.uncertainty
-        if known is None or known.refinement != refinement:
-            return None, None
-        points = points.copy()
-        for landmark, point in placed.items():
-            points[landmark] = point
-        radius = known.radius_mm(points, confidence, placed=placed.keys())
-        return radius, known.length_interval_mm(points, confidence, placed=placed.keys())
 
     def _provenance(self, steps: int, *, refined: bool) -> dict[str, str]:
         return {

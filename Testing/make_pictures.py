@@ -1,4 +1,4 @@
-"""The pictures of the README: the panel and the four views after an estimate in the sample volume.
+"""The pictures of the README: the panel, and the four views with and without alignment, of the sample volume.
 
     python Testing/make_pictures.py docs/pictures
 
@@ -35,17 +35,17 @@ def main(folder: Path) -> None:
         from FetalPoseModuleLib.logic import pythonExecutable, workerEnvironment
 
         bench.panel.logic.client = WorkerClient(pythonExecutable(), workerEnvironment())
+    for name in ("Red", "Green", "Yellow"):
+        slicer.mrmlScene.GetNodeByID(f"vtkMRMLSliceNode{name}").SetDimensions(views.SIZE, views.SIZE, 1)
     bench.ui.estimateButton.click()
     bench.wait(lambda: not bench.session.running, 600)
     bench.pause(1.0)
     bench.frame.show()
-    bench.frame.resize(440, 1010)
+    bench.frame.resize(440, 1115)
     bench.pause(0.5)
     bench.frame.grab().save(str(folder / "panel.png"))
-    for name in ("Red", "Green", "Yellow"):
-        slicer.mrmlScene.GetNodeByID(f"vtkMRMLSliceNode{name}").SetFieldOfView(100, 100, 1)
-    bench.select("spine")
-    views.save(views.four_views(volume), folder / "views.png")
+    bench.ui.showLengthsCheckBox.checked = False
+    views.save(views.four_views(volume), folder / "planes.png", bits=5)
     bench.close()
 
 

@@ -7,8 +7,8 @@ import pytest
 from FetalPoseLib.benchmark.run import ENDLESS_SPLITS, SPLITS, WHAT, BenchmarkOptions, _subjects, run
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.refinement.options import EstimateOptions
-from FetalPoseLib.simulation.datasets import SPLITS as SIMULATED
 from FetalPoseLib.simulation.fingerprint import FROZEN
+from FetalPoseLib.simulation.splits import SPLITS as SIMULATED
 
 
 def test_an_unknown_measurement_and_a_spacing_that_cannot_be_simulated_are_refused(tmp_path):

@@ -1,12 +1,12 @@
 """What only the host can show: the module's start in both layouts, without torch, and the four views as a picture."""
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from test_extension import installed
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -40,12 +40,8 @@ def test_both_layouts_start_without_torch(layout, tmp_path):
     if layout == "checkout":
         module, expected = ROOT / "FetalPose" / "FetalPose.py", ROOT / "FetalPoseLib"
     else:  # what CMake installs
-        ignore = shutil.ignore_patterns("__pycache__", "CMakeLists.txt")
         modules = tmp_path / "qt-scripted-modules"
-        shutil.copytree(ROOT / "FetalPose", modules, ignore=ignore)
-        shutil.copytree(ROOT / "FetalPoseLib", modules / "FetalPoseLib", ignore=ignore)
-        shutil.copytree(ROOT / "Resources", modules / "FetalPoseLib" / "Resources")
-        module, expected = modules / "FetalPose.py", modules / "FetalPoseLib"
+        module, expected = installed(modules), modules / "FetalPoseLib"
     code = LOAD.format(testing=str(ROOT / "Testing"), root=str(ROOT), module=str(module))
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert "well" in done.stdout, done.stderr[-2000:]

@@ -94,7 +94,7 @@ QT = {"QAbstractItemView", "QColor", "QDialog", "QFileDialog", "QHBoxLayout", "Q
 QT |= {"QPushButton", "QTableWidget", "QTableWidgetItem", "QTimer", "QVBoxLayout", "Qt"}
 CTK = {"ctkPathLineEdit"}
 APP = {"connect", "processEvents", "userSettings"}
-UTIL = {"confirmYesNoDisplay", "loadUI", "childWidgetVariables", "mainWindow", "pip_install"}
+UTIL = {"modulePath", "confirmYesNoDisplay", "loadUI", "childWidgetVariables", "mainWindow", "pip_install"}
 UTIL |= {"setSliceViewerLayers", "tryWithErrorDisplay", "VTKObservationMixin"}
 WIDGETS = {"qMRMLWidget", "qMRMLNodeComboBox", "ctkCollapsibleButton", "ctkPathLineEdit"}
 

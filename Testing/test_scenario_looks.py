@@ -11,13 +11,13 @@ from scipy.ndimage import gaussian_filter
 from FetalPoseLib.simulation.anatomy import head_shapes
 from FetalPoseLib.simulation.clutter import Clutter, band_profile, displacement, lose_frames
 from FetalPoseLib.simulation.datasets import (
-    SPLITS,
     draw_subject,
     simulate,
 )
 from FetalPoseLib.simulation.looks import Looks
 from FetalPoseLib.simulation.medium import build_medium
 from FetalPoseLib.simulation.scenario import Scenario
+from FetalPoseLib.simulation.splits import SPLITS
 from FetalPoseLib.simulation.statistics import measure
 from FetalPoseLib.simulation.ultrasound import acquire
 

@@ -158,7 +158,7 @@ def test_a_joint_reading_that_leaves_a_doubt_is_searched_beyond(estimator, case,
     def look(detector, volume, _frame):
         """A first reading that is wrong, and that pass 2 believes."""
         yield from ()
-        return replace(detector._views([wrong], detector._scan(volume))[0], unsearched=True)
+        return replace(detector._views([wrong], detector.scan(volume))[0], unsearched=True)
 
     monkeypatch.setattr(Detector, "look", look)
     stages = []

@@ -27,6 +27,7 @@ class Actions:
     def __init__(self, panel):
         self.panel, self.ui = panel, panel.ui
         self.logic, self.session = panel.logic, panel.logic.session
+        self.installing = False
         self.trainingSet = TrainingSet(panel)
         ui = panel.ui
         for button, slot in (
@@ -54,7 +55,7 @@ class Actions:
         try:
             slot()
         except FetalPoseError as error:
-            self.say(str(error), isWarning=True)
+            self.say(error.translated(_), isWarning=True)
         except Exception:
             with slicer.util.tryWithErrorDisplay(_("FetalPose failed. The details are in the log.")):
                 raise
@@ -86,9 +87,22 @@ class Actions:
         self._start(volume, self.panel.pose, refine=True)
 
     def _start(self, volume, pose, *, refine: bool) -> None:
-        if self._installed():
-            self.logic.estimate(volume, pose, refine=refine)
-            showVolume(volume)
+        if self.installing:
+            raise FetalPoseError(_("The packages are being installed. Wait until that has ended."))
+        if not self._installed():
+            return
+        isThere = slicer.mrmlScene.IsNodePresent  # the application goes on while pip runs
+        if not isThere(volume):
+            raise FetalPoseError(_("Installed, but the volume is no longer in the scene. Choose one, and click again."))
+        if pose is not None and not isThere(pose):
+            if refine:
+                raise FetalPoseError(
+                    _("Installed, but the pose is no longer in the scene. Choose one, and click again.")
+                )
+            pose = None
+        self.panel.updateSettings()
+        self.logic.estimate(volume, pose, refine=refine)
+        showVolume(volume)
 
     def _installed(self) -> bool:
         """Whether what the network needs is there, after asking to install it."""
@@ -106,9 +120,12 @@ class Actions:
             line.showSteps(next(begun), steps)
             line.sayNow(message)
 
+        self.installing = True
+        self.panel.updateButtons()
         try:
             installer.install(missing, installing)
         finally:
+            self.installing = False
             line.hideSteps()
         self.say(_("Installed."))
         return True
@@ -133,8 +150,15 @@ class Actions:
             self.say(_("Wrote {path}.").format(path=path))
 
     def _askForFile(self, title: str, suffix: str, types: str) -> str:
+        """The path of a file to write, "" if none was chosen; the dialog has asked about the name that was typed."""
         path = self.panel.dialogs.saveFile(title, f"{self.panel.pose.GetName()}{suffix}", types)
-        return path if not path or path.lower().endswith(suffix) else f"{path}{suffix}"
+        if not path or path.lower().endswith(suffix):
+            return path
+        path = f"{path}{suffix}"
+        if Path(path).exists():
+            question = _("The file {path} is there already. Replace it?").format(path=path)
+            return path if self.panel.dialogs.confirm(question) else ""
+        return path
 
     def onImport(self) -> None:
         path = self.panel.dialogs.openFile(_("Import pose"), _("Pose (*.mrk.json *.json)"))
@@ -151,6 +175,7 @@ class Actions:
     def onAddToLibrary(self) -> None:
         if not self.panel.machine.libraryFolder:
             self.ui.libraryEdit.currentPath = self.panel.dialogs.folder(_("Folder for your pose library")) or ""
+        self.panel.updateSettings()
         count = self.session.add_to_library(self.panel.pose)
         self.say(_("Your library now holds {count} poses. The next refinement uses them.").format(count=count))
 

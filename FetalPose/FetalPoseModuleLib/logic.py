@@ -11,7 +11,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 from FetalPoseLib.session import PoseSession, Status
 from FetalPoseLib.worker.client import WorkerClient
 from FetalPoseLib.worker.process import slicer_python
-from FetalPoseModuleLib.parameters import FetalPoseParameterNode
+from FetalPoseModuleLib.parameters import FetalPoseParameters, isTrue, parameterNodeClass
 from FetalPoseModuleLib.sceneparameters import resetUnusable
 
 POLL_MS = 40
@@ -41,7 +41,8 @@ class FetalPoseLogic(ScriptedLoadableModuleLogic):
     def __init__(self, client: WorkerClient | None = None):
         super().__init__()
         client = client or WorkerClient(pythonExecutable(), workerEnvironment())
-        self.session = PoseSession(slicer.mrmlScene, client, translate=_)
+        self.session = PoseSession(slicer.mrmlScene, client, translate=_, instance_file=dicomFile)
+        self._parameters: FetalPoseParameters | None = None
         self._timer = qt.QTimer()
         self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self.poll)
@@ -58,15 +59,23 @@ class FetalPoseLogic(ScriptedLoadableModuleLogic):
     def close(self) -> None:
         """Release the timer, the process and the scene."""
         self._timer.stop()
+        self._timer.timeout.disconnect(self.poll)
         self.session.close()
+        self._parameters = None
 
-    def getParameterNode(self) -> FetalPoseParameterNode:
-        """What is saved with the scene; the session's status tells where the default took the place of a value."""
-        node = super().getParameterNode()
+    def getParameterNode(self) -> FetalPoseParameters:
+        """What is saved with the scene; the session's status tells where the default took the place of a value.
+
+        The same object as long as it is true: each has ten observers. It keeps the nodes that it refers to, and does
+        not see that a scene brought them after the parameter node.
+        """
+        node, known = super().getParameterNode(), self._parameters
         changed = resetUnusable(node)
+        if known is None or known.parameterNode is not node or not isTrue(known):
+            self._parameters = parameterNodeClass()(node)
         if changed:
             self.session.status_changed.emit(Status(changed, is_warning=True))
-        return FetalPoseParameterNode(node)
+        return self._parameters
 
     def estimate(self, volume, pose=None, *, refine: bool = False) -> None:
         """As `PoseSession.estimate`; the answer comes by the session's signals."""
@@ -91,6 +100,12 @@ class FetalPoseLogic(ScriptedLoadableModuleLogic):
     def _pollOften(self) -> None:
         self._timer.setInterval(POLL_MS)
         self._timer.start()
+
+
+def dicomFile(uid: str) -> str:
+    """The file of a DICOM instance that the application has in its database, "" where it has none."""
+    database = getattr(slicer, "dicomDatabase", None)  # made when the module DICOM is first needed
+    return database.fileForInstance(uid) if database is not None and database.isOpen else ""
 
 
 def pythonExecutable() -> str:

@@ -35,9 +35,10 @@ class MachinePanel:
         ui.libraryEdit.filters = ctk.ctkPathLineEdit.Dirs
         ui.weightsEdit.currentPath = settings.value("FetalPose/Weights", "") or ""
         ui.libraryEdit.currentPath = settings.value("FetalPose/LibraryFolder", "") or ""
-        ui.deviceComboBox.currentIndexChanged.connect(self._save)
-        ui.weightsEdit.currentPathChanged.connect(self._save)
-        ui.libraryEdit.currentPathChanged.connect(self._save)
+        ui.deviceComboBox.currentIndexChanged.connect(self.save)
+        for edit in (ui.weightsEdit, ui.libraryEdit):
+            edit.currentPathChanged.connect(self.save)  # which tells of no empty path
+            edit.validInputChanged.connect(self.save)
 
     @property
     def machine(self) -> Machine:
@@ -59,7 +60,8 @@ class MachinePanel:
         box.currentIndex = max(box.findData(wanted), 0)
         box.blockSignals(blocked)
 
-    def _save(self, *_value) -> None:
+    def save(self, *_value) -> None:
+        """Keep what is chosen, and tell of it."""
         settings, machine = slicer.app.userSettings(), self.machine
         settings.setValue("FetalPose/Device", machine.device)
         settings.setValue("FetalPose/Weights", machine.weights)

@@ -1,10 +1,10 @@
-"""What the panel needs of the three parts that it is given. A test hands it its own."""
+"""What the panel needs of the parts that it is given. A test hands it its own."""
 
 from collections.abc import Callable
 from typing import Protocol
 
 from FetalPoseLib.session import OwnLibrary, PoseSession
-from FetalPoseModuleLib.parameters import FetalPoseParameterNode
+from FetalPoseModuleLib.parameters import FetalPoseParameters
 
 
 class LogicProtocol(Protocol):
@@ -12,8 +12,8 @@ class LogicProtocol(Protocol):
 
     session: PoseSession  #: tells by its signals what happens, and holds what every panel shows
 
-    def getParameterNode(self) -> FetalPoseParameterNode:
-        """What is saved with the scene; another one after the scene was closed."""
+    def getParameterNode(self) -> FetalPoseParameters:
+        """What is saved with the scene; another one if its node in the scene is another one."""
 
     def estimate(self, volume, pose=None, *, refine: bool = False) -> None:
         """Start a run, and return at once. FetalPoseError if the volume, or the pose to refine, does not do."""
@@ -58,3 +58,13 @@ class DialogsProtocol(Protocol):
 
     def library(self, library: Callable[[], OwnLibrary], remove: Callable[[str], object]) -> None:
         """List the person's own poses, `remove` by name those that are chosen, and return once the window is closed."""
+
+
+class RenderingProtocol(Protocol):
+    """Shows a volume in the 3D views."""
+
+    def show(self, volume, visible: bool) -> None:
+        """Show the volume, a vtkMRMLScalarVolumeNode or None, or hide what was shown by an earlier call.
+
+        Called at every change of the parameters: does nothing where nothing is to change.
+        """

@@ -4,14 +4,16 @@ A scene may come from anyone. The parameter node wrapper checks what is written,
 """
 
 from collections.abc import Callable
+from functools import cache
 
 from slicer.i18n import tr as _
 
 from FetalPoseLib.errors import listed
 from FetalPoseLib.refinement.options import REFINEMENTS
-from FetalPoseModuleLib.parameters import DEFAULTS, ITERATIONS, MODELS, NEIGHBOURS, OWN_SPACING, SPACINGS
+from FetalPoseModuleLib.parameters import DEFAULTS, ITERATIONS, NEIGHBOURS, OWN_SPACING, SPACINGS, models
 
 _TRUTHS = ("true", "false", "1", "0")
+_NODES = {"inputVolume": "vtkMRMLScalarVolumeNode", "pose": "vtkMRMLMarkupsFiducialNode"}
 
 
 def _among(*allowed: str) -> Callable[[str], bool]:
@@ -26,18 +28,19 @@ def _isTruth(text: str) -> bool:
     return text.lower() in _TRUTHS
 
 
-#: By parameter: whether a text is a value that the panel offers, and the text of the default.
-_TEXTS: dict[str, tuple[Callable[[str], bool], str]] = {
-    "model": (_among(*MODELS), DEFAULTS.model),
-    "spacing": (_among(*SPACINGS), OWN_SPACING),
-    "refinement": (_among(*REFINEMENTS), DEFAULTS.refinement),
-    "iterations": (_within(*ITERATIONS), str(DEFAULTS.iterations)),
-    "neighbours": (_within(*NEIGHBOURS), str(DEFAULTS.k)),
-    "mirrored": (_isTruth, "False"),
-    "showLengths": (_isTruth, "True"),
-    "showNames": (_isTruth, "False"),
-}
-_NODES = {"inputVolume": "vtkMRMLScalarVolumeNode", "pose": "vtkMRMLMarkupsFiducialNode"}
+@cache
+def _texts() -> dict[str, tuple[Callable[[str], bool], str]]:
+    """By parameter: whether a text is a value that the panel offers, and the text of the default."""
+    return {
+        "model": (_among(*models()), DEFAULTS.model),
+        "spacing": (_among(*SPACINGS), OWN_SPACING),
+        "refinement": (_among(*REFINEMENTS), DEFAULTS.refinement),
+        "iterations": (_within(*ITERATIONS), str(DEFAULTS.iterations)),
+        "neighbours": (_within(*NEIGHBOURS), str(DEFAULTS.k)),
+        "mirrored": (_isTruth, "False"),
+        "showLengths": (_isTruth, "True"),
+        "showNames": (_isTruth, "False"),
+    }
 
 
 def resetUnusable(node) -> str:
@@ -51,7 +54,7 @@ def resetUnusable(node) -> str:
         The parameter node of the module, before it is wrapped.
     """
     changed = []
-    for name, (isUsable, default) in _TEXTS.items():
+    for name, (isUsable, default) in _texts().items():
         text = node.GetParameter(name) if node.HasParameter(name) else default
         if not isUsable(text):
             node.SetParameter(name, default)

@@ -5,16 +5,18 @@ from collections.abc import Sequence
 import qt
 from slicer.i18n import tr as _
 
-from FetalPoseLib.session import LandmarkRow, LengthRow
+from FetalPoseLib.session import LandmarkRow, LengthRow, MeasureRow
 
-NAME, VALUE, CHECK = range(3)  # the columns
+NAME, VALUE, CHECK = range(3)  # the columns; in the table of lengths and of sizes the interval comes last
+INTERVAL = 3
 
 
 def setUpLengths(table, rows: Sequence[LengthRow]) -> None:
     """Give the table of lengths its size, and its segments their names and colours."""
-    _setUp(table, [_("Segment"), _("Length (mm)"), _("Check")], rows)
+    _setUp(table, [_("Segment"), _("Length (mm)"), _("Check"), _("90 % (mm)")], rows)
     for i, row in enumerate(rows):
         table.item(i, NAME).setIcon(swatch(row.color))
+    _intervalBeforeNotes(table)
 
 
 def setUpLandmarks(table, rows: Sequence[LandmarkRow]) -> None:
@@ -24,6 +26,23 @@ def setUpLandmarks(table, rows: Sequence[LandmarkRow]) -> None:
         table.item(i, NAME).setToolTip(row.description)
 
 
+def setUpSizes(table, rows: Sequence[MeasureRow]) -> None:
+    """Give the table of size, age and posture its rows."""
+    _setUp(table, [_("Measure"), _("Value"), _("Note"), _("90 % within")], rows)
+    _intervalBeforeNotes(table)
+    table.minimumHeight = 0  # it scrolls: the panel is to be no higher for it
+    table.setColumnWidth(VALUE, 65)
+
+
+def showSizes(table, rows: Sequence[MeasureRow]) -> None:
+    """Show the values of these rows, their intervals and notes. Only what has changed is drawn again."""
+    for i, row in enumerate(rows):
+        setText(table.item(i, VALUE), row.text)
+        setText(table.item(i, CHECK), row.note)
+        table.item(i, CHECK).setToolTip(row.note)
+        setText(table.item(i, INTERVAL), row.interval)
+
+
 def showRows(table, rows: Sequence[LengthRow | LandmarkRow]) -> None:
     """Show the values and the marks of these rows. Only what has changed is drawn again."""
     for i, row in enumerate(rows):
@@ -31,6 +50,10 @@ def showRows(table, rows: Sequence[LengthRow | LandmarkRow]) -> None:
         check = table.item(i, CHECK)
         setText(check, row.mark)
         check.setToolTip("\n".join(row.reasons))
+        if isinstance(row, LengthRow):
+            setText(table.item(i, INTERVAL), row.interval)
+    if table.columnCount > INTERVAL:
+        table.setColumnHidden(INTERVAL, not any(isinstance(row, LengthRow) and row.interval for row in rows))
 
 
 def setText(item, text: str) -> None:
@@ -46,7 +69,14 @@ def swatch(color: Sequence[float]) -> "qt.QIcon":
     return qt.QIcon(pixmap)
 
 
-def _setUp(table, headers: list[str], rows: Sequence[LengthRow | LandmarkRow]) -> None:
+def _intervalBeforeNotes(table) -> None:
+    """Show the interval beside the value; the last column, which takes the width that is left, is for sentences."""
+    table.horizontalHeader().moveSection(INTERVAL, CHECK)
+    table.setColumnWidth(CHECK, 40)
+    table.setColumnWidth(INTERVAL, 90)
+
+
+def _setUp(table, headers: list[str], rows: Sequence[LengthRow | LandmarkRow | MeasureRow]) -> None:
     table.columnCount = len(headers)
     table.rowCount = len(rows)
     table.setHorizontalHeaderLabels(headers)

@@ -3,6 +3,8 @@
 import numpy as np
 import slicer
 
+from FetalPoseLib.session import CameraPlace
+
 
 def firstVolume():
     """The first scalar volume in the scene that is no label map, or None."""
@@ -36,6 +38,16 @@ def centreViews(points: np.ndarray) -> None:
         length = np.linalg.norm(direction) or 1.0
         camera.SetFocalPoint(x, y, z)
         camera.SetPosition(*((x, y, z) + direction / length * max(2.2 * extent, 60.0)))
+        camera.ResetClippingRange()
+
+
+def lookFrom(place: CameraPlace) -> None:
+    """Put the 3D cameras there."""
+    for i in range(slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLCameraNode")):
+        camera = slicer.mrmlScene.GetNthNodeByClass(i, "vtkMRMLCameraNode")
+        camera.SetFocalPoint(*place.looks_at)
+        camera.SetPosition(*place.position)
+        camera.SetViewUp(*place.up)
         camera.ResetClippingRange()
 
 

@@ -33,8 +33,10 @@ def draw_all(records: Path, output: Path) -> None:
     if not records.exists():
         raise FetalPoseError(f"There are no records {records}. Run 'fetalpose benchmark accuracy' first.")
     run = Run(*read_records(records))
-    before, after = (np.nanmean(run.errors(stage), axis=1) for stage in ("unrefined", "refined"))
-    for name, row in (("best", np.argmin(after - before)), ("worst", np.argmax(after - before))):
+    before, after = (run.errors(stage) for stage in ("unrefined", "refined"))  # infinite where not found
+    both = np.isfinite(before) & np.isfinite(after)
+    change = np.array([np.mean((a - b)[known]) for a, b, known in zip(after, before, both, strict=True)])
+    for name, row in (("best", np.nanargmin(change)), ("worst", np.nanargmax(change))):
         case = open_case("validation", int(run.rows[row]["name"].split("-")[1]))
         poses = (run.poses(stage)[row] for stage in ("unrefined", "refined"))
         draw_refinement(output / f"refinement_{name}.png", case, *poses)

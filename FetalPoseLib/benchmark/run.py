@@ -11,8 +11,8 @@ from FetalPoseLib.refinement.options import EstimateOptions
 from FetalPoseLib.simulation import DEFAULT_SPACING_MM
 
 WHAT = (
-    "pictures", "uncertainty", "planes", "methods", "accuracy", "refinement", "memory", "speed", "simulator", "cohort",
-    "adapting",
+    "pictures", "uncertainty", "planes", "methods", "accuracy", "sequences", "refinement", "memory", "speed",
+    "simulator", "cohort", "adapting",
 )  # fmt: skip
 APART = ("adapting",)  # takes an hour or more, and is no part of "all"
 SPLITS = ("validation", "test", "shifted", "validation2", "test2", "shifted2")
@@ -63,6 +63,7 @@ def run(what: str, options: BenchmarkOptions) -> None:
     parts = {"accuracy": _accuracy, "refinement": _refinement, "memory": _memory, "speed": _speed}
     parts |= {"simulator": _simulator, "pictures": _pictures, "methods": _methods}
     parts |= {"uncertainty": _uncertainty, "planes": _planes, "cohort": _cohort, "adapting": _adapting}
+    parts |= {"sequences": _sequences}
     all_parts = [part for part in reversed(WHAT) if part not in APART]  # the short ones first
     for part in all_parts if what == "all" else (what,):
         parts[part](options)
@@ -131,6 +132,21 @@ def _methods(options: BenchmarkOptions) -> None:
 
     measure_all(make, options.weights, options.output, spacing=options.spacing, fresh=options.fresh)
     print(markdown(write_methods(options.output)))
+
+
+def _sequences(options: BenchmarkOptions) -> None:
+    from FetalPoseLib.benchmark import sequences
+    from FetalPoseLib.benchmark.report import markdown
+    from FetalPoseLib.estimator import Estimator
+    from FetalPoseLib.simulation.sequences import SETS
+
+    count = SETS["sequences"] or 0
+    indices = range(min(options.first, count - 1), min(options.first + (options.subjects or count), count))
+    estimator = Estimator.from_options(options.estimate)
+    table = sequences.measure(
+        estimator, "sequences", indices, options.output, model=options.estimate.model, fresh=options.fresh
+    )
+    print(markdown(table))
 
 
 def _refinement(options: BenchmarkOptions) -> None:

@@ -18,7 +18,7 @@ V. Vovk, "Cross-conformal predictors", Annals of Mathematics and Artificial Inte
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -145,6 +145,16 @@ class Uncertainty:
         half *= np.array(self.segment_quantiles)[segment_groups()]
         lengths = segment_lengths(points)
         return np.stack([np.maximum(lengths - half, 0.0), lengths + half], axis=1)
+
+    def radii_and_intervals(
+        self, points, confidence, placed: Mapping[int, np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """`radius_mm` and `length_interval_mm` of a pose; a placed landmark is where the person placed it."""
+        points = np.array(points, dtype=np.float64)
+        for landmark, point in placed.items():
+            points[landmark] = point
+        radius = self.radius_mm(points, confidence, placed=placed.keys())
+        return radius, self.length_interval_mm(points, confidence, placed=placed.keys())
 
     @classmethod
     def of_model(cls, metadata: dict) -> Uncertainty | None:

@@ -3,6 +3,7 @@
   accuracy     errors, AUC, lengths and sides on Sim-152, before and after refinement, beside the paper's figures
   uncertainty  calibrate a model's radii in mm on the records of accuracy, and test them on those of the other splits
   planes       standard planes, crown-rump length, age and posture against simulated bodies, on the records of accuracy
+  sequences    a moving fetus followed over time, against each volume alone, on ten simulated sequences
   methods      the paper's eight methods and ours on test and shifted: its Tables 1 and 2, its Figures 5 and 6
   refinement   options of refinement compared on the validation subjects: refinement_MODEL.csv
   memory       what gradient checkpointing saves
@@ -17,6 +18,7 @@
   fetalpose benchmark accuracy
   fetalpose benchmark accuracy --split test shifted
   fetalpose benchmark refinement --vary lr=1e-4,5e-4 --vary k=5,10,20 --full
+  fetalpose benchmark sequences --first 3 --subjects 1
   fetalpose benchmark methods --weights runs
   fetalpose benchmark accuracy --split left-out2 --subjects 60 --output build/calibration
   fetalpose benchmark uncertainty --split validation left-out2 --records build/calibration

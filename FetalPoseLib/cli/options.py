@@ -78,24 +78,17 @@ def count(text: str) -> int:
 
 def millimetres(text: str) -> float:
     """The type of an argument that is a length of more than 0 mm."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"'{text}' is no length: give a number of mm, such as 1.25")
-    return value
+    return _above_zero(text, "no length: give a number of mm, such as 1.25")
+
+
+def rate(text: str) -> float:
+    """The type of an argument that is a number per second, more than 0."""
+    return _above_zero(text, "no rate: give a number per second, such as 4")
 
 
 def positive_number(text: str) -> float:
     """The type of an argument that is more than 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"'{text}' is no number above 0")
-    return value
+    return _above_zero(text, "no number above 0")
 
 
 def gestational_age(text: str) -> int:
@@ -112,3 +105,13 @@ def _whole(text: str, *, least: int) -> int:
     if not (text.isascii() and text.isdigit()) or int(text) < least:
         raise argparse.ArgumentTypeError(f"'{text}' is not a count: give {least}, {least + 1}, ...")
     return int(text)
+
+
+def _above_zero(text: str, complaint: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"'{text}' is {complaint}")
+    return value

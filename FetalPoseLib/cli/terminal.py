@@ -100,3 +100,27 @@ class _StageBar:
     def close(self) -> None:
         if self._bar is not None:
             self._bar.close()
+
+
+class SequenceBar:
+    """A bar on standard error over the volumes of each stage of a `session.track_file`; a warning interrupts it."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm | None = None
+        self._stage = ""
+
+    def show(self, stage) -> None:
+        if self._bar is None or self._stage != stage.stage:
+            self.close()
+            self._stage = stage.stage
+            self._bar = tqdm(total=stage.total, desc=stage.stage, unit="volume", file=sys.stderr, leave=False)
+        self._bar.update(stage.done - self._bar.n)
+
+    def warn(self, sentence: str) -> None:
+        self.close()
+        print_warning(sentence)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

@@ -209,8 +209,8 @@ def _absolute(options: EstimateOptions) -> EstimateOptions:
 
 
 def _check_split(options: SimulatedOptions) -> None:
-    from FetalPoseLib.simulation.datasets import SPLITS
     from FetalPoseLib.simulation.files import SPACINGS_MM
+    from FetalPoseLib.simulation.splits import SPLITS
 
     low, high = SPACINGS_MM
     if not low <= options.spacing <= high:

@@ -127,9 +127,9 @@ class Detector:
         FetalPoseError
             The volume is too small or holds no picture, or nothing in it looks like a fetus.
         """
-        scan = self._scan(volume)
+        scan = self.scan(volume)
         if not self.two_passes:
-            return self._view(self.main, scan, scan.image, scan.grid, self.main.heatmaps(scan.image))
+            return self.view_of(self.main, scan, scan.image, scan.grid, self.main.heatmaps(scan.image))
         if frame is not None:
             return self._best_view([frame], scan)
         located, grid = self._located(scan)
@@ -181,7 +181,16 @@ class Detector:
         frames = self.first_frames(scan, *self._located(scan))
         return bool(frames) and self._best_view(frames, scan).certainty >= self.search.certain
 
-    def _scan(self, volume: Volume | ProbeVolume) -> Scan:
+    def frames_in(self, scan: Scan) -> list[FetalFrame]:
+        """Pass 1 without a search: where the fetus may be in a scan, likeliest first."""
+        return self.first_frames(scan, *self._located(scan))
+
+    def view_from(self, frame: FetalFrame, scan: Scan) -> View:
+        """What pass 2 sees from a frame, in one look."""
+        return self._views([frame], scan)[0]
+
+    def scan(self, volume: Volume | ProbeVolume) -> Scan:
+        """A volume as the networks read it. FetalPoseError if it is too small or holds no picture."""
         spacing = self.main.spec.spacing_mm
         grid = canonical_grid(volume, spacing)
         extent = np.array(grid.shape) * spacing
@@ -234,14 +243,24 @@ class Detector:
         boxes = [network.spec.box(frame) for frame in frames]
         images = scan.on_each(boxes)
         found = zip(frames, boxes, images, network.heatmaps_of_batch(images), strict=True)
-        return [self._view(network, scan, image, box, heatmaps, frame) for frame, box, image, heatmaps in found]
+        return [self.view_of(network, scan, image, box, heatmaps, frame) for frame, box, image, heatmaps in found]
 
     @staticmethod
-    def _view(
+    def view_of(
         network: TrainedNetwork, scan: Scan, image, grid: Grid, heatmaps, frame: FetalFrame | None = None
     ) -> View:
+        """The view with these heatmaps of an input on ``grid``."""
         points, confidence = decode(heatmaps.cpu())
         return View(image, grid, heatmaps, network.heatmap_grid(grid).to_world(points), confidence, scan, frame)
+
+
+def run_to_end(look: Generator[SearchStep, None, View]) -> View:
+    """The view that `Detector.look` ends with."""
+    while True:
+        try:
+            next(look)
+        except StopIteration as end:
+            return end.value
 
 
 def _judged(view: View) -> Judged:

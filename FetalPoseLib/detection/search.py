@@ -14,16 +14,18 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from FetalPoseLib.body.estimate import Progress
 from FetalPoseLib.body.fetal_frame import FetalFrame
 from FetalPoseLib.body.plausibility import POSE_CHECK_CONFIDENCE
 from FetalPoseLib.detection.locate import HEAD_TO_SACRUM, PEAK_DISTANCE, POINTS, Reading, axis_frame
 from FetalPoseLib.network.heatmaps import peaks
 from FetalPoseLib.volume.grid import Grid
 
+Found = TypeVar("Found")  # what a search ends with: a view, or perhaps none
 GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))  # radians; successive multiples never come near each other
 
 
@@ -231,3 +233,14 @@ def _certainty(judged: list[Judged]) -> float:
 def _batches(frames: list[FetalFrame], size: int) -> Iterator[list[FetalFrame]]:
     for first in range(0, len(frames), size):
         yield frames[first : first + size]
+
+
+def search_progress(looking: Generator[SearchStep, None, Found], steps: int) -> Generator[Progress, None, Found]:
+    """The generator's value is what a search ends with; its steps are passed on as progress of ``steps`` in all."""
+    while True:
+        try:
+            step = next(looking)
+        except StopIteration as end:
+            return end.value
+        message = f"Searching in other orientations: {step.views} of {step.total} views"
+        yield Progress("search", 0, steps, None, None, message)

@@ -2,8 +2,10 @@
 
 import math
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -12,6 +14,7 @@ from FetalPoseLib.reading.dicom_files import DicomFile, images_in, is_image, pyd
 from FetalPoseLib.reading.dicom_frames import is_timed, pixel_spacing, places_of_frames
 from FetalPoseLib.reading.dicom_pixels import Decoder, read_pixels, stated_bytes
 from FetalPoseLib.reading.dicom_places import check_orientation, stacks, turned, volume_matrix
+from FetalPoseLib.reading.dicom_times import times_of_files, times_of_frames
 from FetalPoseLib.reading.doubts import Doubt, Reading
 from FetalPoseLib.reading.image import check_count, choose_frame
 from FetalPoseLib.reading.names import shown
@@ -37,12 +40,15 @@ class DicomVolume:
         The images of each volume over time, ordered along the slices.
     ijk_to_ras : (4, 4)
     doubts : tuple of Doubt
+    times : tuple of float, optional
+        Seconds of each volume, where the files state them.
     """
 
     files: tuple[DicomFile, ...]
     volumes: tuple[tuple[Place, ...], ...]
     ijk_to_ras: np.ndarray
     doubts: tuple[Doubt, ...] = ()
+    times: tuple[float, ...] | None = None
 
     def __post_init__(self):
         check_count(math.prod(self.sizes))
@@ -66,13 +72,27 @@ class DicomVolume:
         with pydicom_quiet():
             return Reading(Volume(self._voxels(frame, decode), self.ijk_to_ras), self.doubts, self.frames)
 
-    def _voxels(self, frame: int | None, decode: Decoder | None) -> np.ndarray:
+    def spooled(self, decode: Decoder | None, file: BinaryIO) -> np.ndarray:
+        """The images (frames, rows, columns) of a single file, written into an empty file and read from there."""
+        with pydicom_quiet():
+            pixels = read_pixels(self.files[0], decode)
+        file.write(np.ascontiguousarray(pixels).tobytes())
+        file.flush()
+        return np.memmap(file, pixels.dtype, "r", 0, pixels.shape)
+
+    def frame_of(self, frame: int, pixels: np.ndarray) -> Volume:
+        """One volume, from 1, out of the images of a single file."""
+        return Volume(self._voxels(frame, None, lambda file: pixels), self.ijk_to_ras)
+
+    def _voxels(
+        self, frame: int | None, decode: Decoder | None, read: Callable[[int], np.ndarray] | None = None
+    ) -> np.ndarray:
         images = self.volumes[choose_frame(frame, self.frames) - 1]
         array: np.ndarray | None = None
         pixels, at = np.empty(0), -1
         for index, (file, number) in enumerate(images):
             if at != file:
-                pixels, at = read_pixels(self.files[file], decode), file
+                pixels, at = read_pixels(self.files[file], decode) if read is None else read(file), file
             if array is None:
                 array = np.empty((len(images), *pixels.shape[1:]), pixels.dtype)
             if not 0 <= number < len(pixels):
@@ -111,7 +131,8 @@ def _opened(path: Path) -> DicomVolume:
             )
         places = places_of_frames(many[0])
         volumes = tuple(tuple((0, i) for i in volume) for volume in places.volumes)
-        return DicomVolume((_stacked(many[0]),), volumes, places.ijk_to_ras, places.doubts)
+        times = times_of_frames(many[0], [volume[0][1] for volume in volumes], philips=_is_philips(many[0]))
+        return DicomVolume((_stacked(many[0]),), volumes, places.ijk_to_ras, places.doubts, times)
     if len(files) == 1:
         raise FetalPoseError(
             "It is 2D: one image, or one slice of a series. Choose the folder that holds the whole series."
@@ -153,7 +174,8 @@ def _slices(files: list[DicomFile]) -> DicomVolume:
     points = np.array([positions[i] for i in volumes[0]])
     matrix, doubts = volume_matrix(points, directions[0].tolist(), spacing)
     places = tuple(tuple((i, 0) for i in volume) for volume in volumes)
-    return DicomVolume(tuple(files), places, matrix, doubts + _incomplete(files, len(volumes)))
+    times = times_of_files([files[volume[0]] for volume in volumes])
+    return DicomVolume(tuple(files), places, matrix, doubts + _incomplete(files, len(volumes)), times)
 
 
 def _slices_in_order(files: list[DicomFile], spacing: list[float]) -> DicomVolume:

@@ -29,6 +29,9 @@ SENTENCES = {
     "surplus": "{value} bytes follow the voxels that the header states. If they are a part of the volume, or another "
     "header stands before it, the picture is shifted. Look at it first.",
     "incomplete": "The series states {value}. Export the whole series if the fetus is cut off.",
+    "numbers": "The numbers of the volumes leave some out ({value}). They were taken as evenly spaced in time. Check "
+    "that none is missing; where some are, speeds and times are wrong.",
+    "rate": "The file states {value}. What was given is used. Check it, because speeds depend on it.",
     "end": "The file ends within an item that follows the voxels: it was cut short. The voxels themselves are whole.",
 }
 

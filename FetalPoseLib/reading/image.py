@@ -16,6 +16,8 @@ from FetalPoseLib.volume.grid import Volume
 Role = Literal["space", "frames", "channels"]
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
+#: How a person gets the poses of all volumes over time.
+FOLLOW = "follow the fetus through all of them (fetalpose estimate SEQUENCE --output POSES.seq.mrb)"
 MAX_SIZE = 2**31 - 1  # voxels along an axis
 MAX_VOXELS = 250_000_000  # of one volume, 1 GB as float32: 630 along each axis, machines store 400
 SAME = 0.01  # largest relative difference of two statements of one length
@@ -44,6 +46,8 @@ class Image:
     slope, intercept : float
         Value = slope x number + intercept.
     doubts : tuple of Doubt
+    times : tuple of float, optional
+        Seconds of each frame, where the file states them with their unit.
     """
 
     axes: tuple[Axis, ...]
@@ -52,6 +56,7 @@ class Image:
     slope: float = 1.0
     intercept: float = 0.0
     doubts: tuple[Doubt, ...] = field(default=())
+    times: tuple[float, ...] | None = None
 
     def __post_init__(self):
         check_axes(self.axes)
@@ -77,19 +82,25 @@ class Image:
         """
         chosen = choose_frame(frame, self.frames)
         numbers, surplus = self.storage.read()
+        doubts = self.doubts
+        if surplus >= (1 if self.storage.parts else math.prod(self.sizes[:2]) * self.storage.kind.itemsize):
+            doubts += (Doubt("surplus", str(surplus)),)
+        return Reading(self.frame_of(numbers, chosen), doubts, self.frames)
+
+    def frame_of(self, numbers: np.ndarray, frame: int) -> Volume:
+        """The volume of one frame, from 1, out of all numbers of the file (count,). FetalPoseError as for `load`."""
         array = numbers.reshape([axis.size for axis in reversed(self.axes)])
         roles = [axis.role for axis in reversed(self.axes)]
         order = [i for role in ("frames", "space", "channels") for i, other in enumerate(roles) if other == role]
         array = array.transpose(order)
         inner = array.shape[roles.count("frames") : roles.count("frames") + 3]
-        array = array.reshape(self.frames, *inner, -1)[chosen - 1]
-        array = grey(array)
+        outer = np.unravel_index(frame - 1, array.shape[: roles.count("frames")]) if self.frames > 1 else None
+        array = array[outer] if outer is not None else array.reshape(array.shape[roles.count("frames") :])
+        array = grey(array.reshape(*inner, -1))
         if (self.slope, self.intercept) != (1.0, 0.0):
             array = (array * np.float32(self.slope) + np.float32(self.intercept)).astype(np.float32)
-        doubts = self.doubts
-        if surplus >= (1 if self.storage.parts else math.prod(self.sizes[:2]) * self.storage.kind.itemsize):
-            doubts += (Doubt("surplus", str(surplus)),)
-        return Reading(Volume(np.ascontiguousarray(array), self.ijk_to_ras), doubts, self.frames)
+        array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+        return Volume(array, self.ijk_to_ras)
 
 
 def check_axes(axes: Sequence[Axis]) -> None:
@@ -123,7 +134,7 @@ def choose_frame(frame: int | None, frames: int) -> int:
     if frame is None and frames > 1:
         raise FetalPoseError(
             f"It is a 4D series of {frames} volumes over time. Choose one, from 1 to {frames} (--frame on the command "
-            "line), or save it as a volume of its own."
+            f"line), or {FOLLOW}."
         )
     if frame is not None and not 1 <= frame <= frames:
         content = f"{frames} volumes over time" if frames > 1 else "one volume"

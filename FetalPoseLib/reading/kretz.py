@@ -15,6 +15,7 @@ from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.reading import kretz_items as tags
 from FetalPoseLib.reading.doubts import Doubt, Reading
 from FetalPoseLib.reading.foreign import how_to_export
+from FetalPoseLib.reading.image import FOLLOW
 from FetalPoseLib.reading.kretz_items import KretzItems
 from FetalPoseLib.reading.kretz_wrappers import is_kretz, open_payload
 from FetalPoseLib.reading.names import shown
@@ -141,7 +142,7 @@ def _compressed(why: str) -> FetalPoseError:
 
 def _chosen(frame: int | None, frames: int) -> int:
     if frame is None and frames > 1:
-        raise FetalPoseError(f"It holds {frames} volumes over time. Choose one, from 1 to {frames}.")
+        raise FetalPoseError(f"It holds {frames} volumes over time. Choose one, from 1 to {frames}, or {FOLLOW}.")
     if frame is not None and not 1 <= frame <= frames:
         raise FetalPoseError(f"It holds {frames} volume{'s' * (frames > 1)} over time, so there is no number {frame}.")
     return frame or 1

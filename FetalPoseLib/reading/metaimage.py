@@ -16,6 +16,7 @@ from FetalPoseLib.reading.image import LPS_TO_RAS, Axis, Image, Role, check_spac
 from FetalPoseLib.reading.names import shown
 from FetalPoseLib.reading.refusals import damaged, moving_frames, no_spacing
 from FetalPoseLib.reading.streams import check_bytes, open_file
+from FetalPoseLib.reading.times import increasing, seconds
 from FetalPoseLib.reading.units import millimetres
 from FetalPoseLib.reading.voxels import Storage
 
@@ -23,7 +24,8 @@ TYPES = {
     "CHAR": "i1", "UCHAR": "u1", "SHORT": "i2", "USHORT": "u2", "INT": "i4", "UINT": "u4", "LONG": "i4", "ULONG": "u4",
     "LONG_LONG": "i8", "ULONG_LONG": "u8", "FLOAT": "f4", "DOUBLE": "f8",
 }  # fmt: skip
-_LINE = re.compile(r"[ \t]*(\w+)[ \t]*[=:][ \t]*(.*?)[ \t]*\r?")
+_LINE = re.compile(r"[ \t]*(\w[\w\[\] ]*?)[ \t]*[=:][ \t]*(.*?)[ \t]*\r?")
+_TIMESTAMP = re.compile(r"seq_frame(\d+)_timestamp")
 _FRAME_KINDS = {"list", "time"}
 _TOWARDS = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "I": (2, 1), "S": (2, -1)}  # where an axis begins
 
@@ -71,7 +73,21 @@ def open_metaimage(path: Path) -> Image:
         parts=_parts(path.parent, data_file, listed, sizes[-1]),
     )
     _check_compressed_size(fields, path, end if data_file is None else None)
-    return Image(tuple(axes), matrix, storage, doubts=doubts)
+    return Image(tuple(axes), matrix, storage, doubts=doubts, times=_times(fields, axes))
+
+
+def _times(fields: dict[str, str], axes: list[Axis]) -> tuple[float, ...] | None:
+    """Seconds of the frames: Slicer lists them as ``axis 3 index values``, PLUS as ``Seq_Frame0000_Timestamp``."""
+    count = math.prod(axis.size for axis in axes if axis.role == "frames")
+    over_time = [i for i, axis in enumerate(axes[1:]) if axis.role == "frames" and axis.size > 1]
+    listed = fields.get(f"axis {over_time[0]} index values") if len(over_time) == 1 else None
+    scale = seconds(fields.get(f"nrrd_units[{over_time[0]}]", "")) if listed is not None else None
+    if listed is not None and scale is not None:
+        return increasing([scale * value for value in text.floats(listed, "times")], count)
+    found = {int(match[1]): value for key, value in fields.items() if (match := _TIMESTAMP.fullmatch(key))}
+    if sorted(found) != list(range(count)):
+        return None
+    return increasing([text.floats(found[i], "times")[0] for i in range(count) if found[i]], count)
 
 
 def _check_compressed_size(fields: dict[str, str], path: Path, start: int | None) -> None:

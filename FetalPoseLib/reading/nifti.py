@@ -12,10 +12,11 @@ import numpy as np
 
 from FetalPoseLib.errors import FetalPoseError
 from FetalPoseLib.reading.doubts import Doubt
-from FetalPoseLib.reading.image import SAME, Axis, Image, check_spacing, matrix_of, unstated_unit_doubt
+from FetalPoseLib.reading.image import MAX_SIZE, SAME, Axis, Image, check_spacing, matrix_of, unstated_unit_doubt
 from FetalPoseLib.reading.names import shown
 from FetalPoseLib.reading.refusals import NotStatedError, damaged
 from FetalPoseLib.reading.streams import GZIP, open_file, read_head
+from FetalPoseLib.reading.times import increasing
 from FetalPoseLib.reading.voxels import Storage
 
 TYPES = {
@@ -23,6 +24,7 @@ TYPES = {
     2304: "u1",
 }  # fmt: skip
 CHANNELS = {128: 3, 2304: 4}  # RGB24 and RGBA32
+TIME_UNITS_S = {8: 1.0, 16: 1e-3, 24: 1e-6}
 UNITS_MM = {1: 1000.0, 2: 1.0, 3: 0.001}  # of the code's lowest three bits
 _LABEL, _VECTORS = 1002, {1004, 1005, 1006, 1007, 1008, 1009, 1010, 2003, 2004}
 _SCANNER = 1
@@ -80,7 +82,7 @@ def open_nifti(path: Path, *, geometry: bool = True) -> Image:
         whole_file_compressed=voxels_compressed,
     )
     slope, intercept = header.scaling()
-    return Image(tuple(axes), matrix, storage, slope, intercept, doubts)
+    return Image(tuple(axes), matrix, storage, slope, intercept, doubts, header.times())
 
 
 class _Header:
@@ -130,6 +132,13 @@ class _Header:
         if not math.isfinite(self.slope) or not math.isfinite(self.intercept) or self.slope == 0:
             return 1.0, 0.0
         return self.slope, self.intercept
+
+    def times(self) -> tuple[float, ...] | None:
+        """Seconds of the frames along the fourth axis, where it has a unit of time."""
+        step = self.pixdim[4] * TIME_UNITS_S.get(self.units & 0x38, math.nan)
+        if self.dim[0] < 4 or any(size > 1 for size in self.dim[5 : self.dim[0] + 1]):
+            return None
+        return increasing([step * i for i in range(self.dim[4])], self.dim[4]) if self.dim[4] <= MAX_SIZE else None
 
     def geometry(self) -> tuple[np.ndarray, tuple[Doubt, ...]]:
         unit = UNITS_MM.get(self.units & 7, 1.0)

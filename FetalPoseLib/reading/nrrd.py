@@ -26,6 +26,7 @@ from FetalPoseLib.reading.image import (
 from FetalPoseLib.reading.names import shown
 from FetalPoseLib.reading.refusals import NotStatedError, damaged, moving_frames, no_spacing
 from FetalPoseLib.reading.streams import check_bytes, open_file
+from FetalPoseLib.reading.times import increasing, seconds
 from FetalPoseLib.reading.units import millimetres
 from FetalPoseLib.reading.voxels import Storage
 
@@ -70,7 +71,7 @@ def open_nrrd(path: Path) -> Image:
     fields, keys, end, listed = _fields(data)
     if any(_SEGMENTATION.match(key) for key in keys):
         raise FetalPoseError("It is a segmentation. Choose the ultrasound volume itself.")
-    tracked = text.tracked_frames(keys)
+    tracked = text.tracked_frames(list(keys))
     dimension = text.integers(fields.get("dimension", ""), "dimension", least=1)[0]
     sizes = text.integers(fields.get("sizes", ""), "sizes", least=1)
     if dimension > text.MAX_AXES or len(sizes) != dimension:
@@ -83,6 +84,7 @@ def open_nrrd(path: Path) -> Image:
     if encoding is None:
         raise FetalPoseError(f"Its encoding '{shown(fields.get('encoding', ''))}' is not read. Save it as raw or gzip.")
     roles, matrix, doubts = _geometry(fields, sizes)
+    times = _times(fields, keys, roles, sizes)
     storage = Storage(
         header=path,
         count=math.prod(sizes),
@@ -93,13 +95,14 @@ def open_nrrd(path: Path) -> Image:
         byte_skip=text.integers(fields.get("byteskip", "0"), "byte skip", least=-1)[0],
         parts=_parts(path.parent, fields.get("datafile"), listed),
     )
-    return Image(tuple(Axis(*axis) for axis in zip(sizes, roles, strict=True)), matrix, storage, doubts=doubts)
+    axes = tuple(Axis(*axis) for axis in zip(sizes, roles, strict=True))
+    return Image(axes, matrix, storage, doubts=doubts, times=times)
 
 
-def _fields(data: bytes) -> tuple[dict[str, str], list[str], int, list[str]]:
-    """Fields by name without spaces in lower case, keys of key/value pairs, where the header ends, and listed files."""
+def _fields(data: bytes) -> tuple[dict[str, str], dict[str, str], int, list[str]]:
+    """Fields by name without spaces in lower case, key/value pairs, where the header ends, and listed files."""
     fields: dict[str, str] = {}
-    keys: list[str] = []
+    keys: dict[str, str] = {}
     position, plain = data.find(b"\n") + 1, 0
     if not position or not re.fullmatch(rb"NRRD000[1-6]\s*", data[:position]):
         raise damaged("it does not start as NRRD files of version 1 to 6 do")
@@ -113,9 +116,9 @@ def _fields(data: bytes) -> tuple[dict[str, str], list[str], int, list[str]]:
         if line.startswith("#"):
             continue
         name, colon, value = line.partition(": ")
-        key, pair, _ = line.partition(":=")
+        key, pair, stated = line.partition(":=")
         if pair and len(key) < len(name):
-            keys.append(key)
+            keys[key] = stated
             plain += not key.startswith("Seq_Frame")
             text.check_field_count(plain)
             continue
@@ -130,8 +133,8 @@ def _fields(data: bytes) -> tuple[dict[str, str], list[str], int, list[str]]:
                 raise text.too_long()
             rest = data[position:].decode("utf-8", "surrogateescape")
             return fields, keys, position, [line.strip() for line in rest.splitlines() if line.strip()]
-    if text.tracked_frames(keys) > 1:
-        raise moving_frames(text.tracked_frames(keys))
+    if text.tracked_frames(list(keys)) > 1:
+        raise moving_frames(text.tracked_frames(list(keys)))
     if len(data) == text.MAX_HEADER_BYTES:
         raise text.too_long()
     if "datafile" not in fields:
@@ -265,6 +268,25 @@ def _units(value: str, axes: Sequence[int]) -> np.ndarray:
     """Millimetres per unit of these axes, (3,)."""
     names = re.findall(r'"([^"]*)"', value)
     return np.array([millimetres(names[i]) if i < len(names) else 1.0 for i in axes])
+
+
+def _times(
+    fields: dict[str, str], keys: dict[str, str], roles: list[Role], sizes: list[int]
+) -> tuple[float, ...] | None:
+    """Seconds of the frames: Slicer lists them as "axis N index values"; others state a step. Both need a unit."""
+    over_time = [i for i, role in enumerate(roles) if role == "frames" and sizes[i] > 1]
+    if len(over_time) != 1:
+        return None
+    (axis,), units = over_time, re.findall(r'"([^"]*)"', fields.get("units", ""))
+    scale = seconds(units[axis]) if axis < len(units) else None
+    if scale is None:
+        return None
+    listed = keys.get(f"axis {axis} index values")
+    if listed is not None and keys.get(f"axis {axis} index type", "numeric") == "numeric":
+        return increasing([scale * value for value in text.floats(listed, "times")], sizes[axis])
+    spacings = text.floats(fields.get("spacings", ""), "spacings")
+    step = spacings[axis] if len(spacings) == len(sizes) else math.nan
+    return increasing([scale * step * i for i in range(sizes[axis])], sizes[axis])
 
 
 def _check_same(fields: dict[str, str], roles: list[Role], spacing: np.ndarray) -> None:

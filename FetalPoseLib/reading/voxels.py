@@ -106,6 +106,55 @@ class Storage:
         assert numbers is not None
         return numbers, surplus
 
+    @property
+    def plain(self) -> bool:
+        """Whether the numbers lie in one file as they are in memory."""
+        return self.encoding == "raw" and len(self.parts) <= 1
+
+    def mapped(self) -> np.ndarray:
+        """The numbers (count,) of a `plain` file, in the file's byte order, read from the disk where they are used.
+
+        FetalPoseError as for `read`.
+        """
+        opened = open_part(self.header.parent, self.parts[0]) if self.parts else open_file(self.header)
+        with opened as file:
+            file.seek(0 if self.parts else self.start)
+            drop_lines(file, self.line_skip)
+            start, _ = _raw_place(file, self.byte_skip, self.size)
+            return np.memmap(file, self.kind, "r", start, (self.count,))
+
+    def spooled(self, file: BinaryIO) -> np.ndarray:
+        """The numbers (count,), written into an empty file and read from there where they are used.
+
+        What is compressed is inflated block by block. FetalPoseError as for `read`.
+        """
+        if self.parts:
+            share = self.count // len(self.parts)
+            for name in self.parts:
+                with open_part(self.header.parent, name) as part:
+                    file.write(self._numbers(part, share)[0].tobytes())
+        elif self.encoding in ("text", "hex"):
+            file.write(self.read()[0].tobytes())
+        else:
+            with open_file(self.header) as source:
+                source.seek(0 if self.whole_file_compressed else self.start)
+                self._inflate(source, file)
+        file.flush()
+        native = self.parts or self.encoding in ("text", "hex")
+        return np.memmap(file, self.kind.newbyteorder("=") if native else self.kind, "r", 0, (self.count,))
+
+    def _inflate(self, source: BinaryIO, file: BinaryIO) -> None:
+        drop_lines(source, self.line_skip)
+        skip = self.start if self.whole_file_compressed else max(self.byte_skip, 0)
+        skipped = written = 0
+        for block in inflated(source, self.encoding):
+            drop = min(skip - skipped, len(block))
+            skipped += drop
+            written += file.write(block[drop : drop + self.size - written])
+            if written == self.size:
+                return
+        raise damaged(f"it holds {written} of the {self.size} bytes that its header states")
+
     def _numbers(self, file: BinaryIO, count: int) -> tuple[np.ndarray, int]:
         drop_lines(file, self.line_skip)
         data: bytes | bytearray
@@ -125,18 +174,24 @@ class Storage:
         return (numbers if self.kind.isnative else numbers.astype(self.kind.newbyteorder("="))), surplus
 
 
-def _raw(file: BinaryIO, skip: int, size: int) -> tuple[bytes, int]:
+def _raw_place(file: BinaryIO, skip: int, size: int) -> tuple[int, int]:
+    """Where so many bytes begin, ``skip`` after the file's position or at its end, and how many bytes follow them."""
     begin = file.tell()
     file.seek(0, 2)
     there = file.tell() - begin
     skip = there - size if skip < 0 else skip
     if skip < 0 or there - skip < size:
         raise damaged(f"it holds {max(there - max(skip, 0), 0)} of the {size} bytes that its header states")
-    file.seek(begin + skip)
+    return begin + skip, there - skip - size
+
+
+def _raw(file: BinaryIO, skip: int, size: int) -> tuple[bytes, int]:
+    start, surplus = _raw_place(file, skip, size)
+    file.seek(start)
     data = file.read(size)
     if len(data) < size:
         raise damaged(f"it holds {len(data)} of the {size} bytes that its header states")
-    return data, there - skip - size
+    return data, surplus
 
 
 def _hex(file: BinaryIO) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ import torch. A new file here is one more node, or one more thing that a node sh
 """
 
 from FetalPoseLib.scene.derived import show_skeleton, update_derived
-from FetalPoseLib.scene.doubtful import doubts_of
+from FetalPoseLib.scene.doubtful import InstanceFile, doubts_of, is_confirmed
 from FetalPoseLib.scene.labels import show_lengths
 from FetalPoseLib.scene.measures import crown_rump_of, head_turn_of, measures_of, set_crown_rump, set_head_turn
 from FetalPoseLib.scene.observer import PoseObserver
@@ -29,7 +29,10 @@ from FetalPoseLib.scene.pose import (
     reset_landmarks,
     set_estimate,
 )
+from FetalPoseLib.scene.sequence import pose_sequence, save_sequence
+from FetalPoseLib.scene.slice_views import are_turned, distance_shown, move_view, slice_nodes, turn_back, turn_views
 from FetalPoseLib.scene.storage import ABSENT, load_pose, save_pose
+from FetalPoseLib.scene.uncertainty import show_uncertainty
 from FetalPoseLib.scene.volumes import (
     add_volume,
     new_scene,
@@ -42,35 +45,46 @@ from FetalPoseLib.scene.volumes import (
 
 __all__ = [
     "ABSENT",
+    "InstanceFile",
     "PoseObserver",
     "add_volume",
     "adopt_pose",
+    "are_turned",
     "confidence_of",
     "create_pose",
     "crown_rump_of",
+    "distance_shown",
     "doubts_of",
     "head_turn_of",
+    "is_confirmed",
     "is_pose",
     "is_whole",
     "length_intervals_of",
     "load_pose",
     "measures_of",
+    "move_view",
     "placed_landmarks",
     "new_scene",
     "points_of",
     "pose_node",
+    "pose_sequence",
     "provenance_of",
     "radius_of",
     "read_volume",
     "recorded_volume",
     "reset_landmarks",
     "save_pose",
+    "save_sequence",
     "set_crown_rump",
     "set_estimate",
     "set_head_turn",
     "show_lengths",
     "show_skeleton",
+    "show_uncertainty",
     "silence_log",
+    "slice_nodes",
+    "turn_back",
+    "turn_views",
     "update_derived",
     "volume_from_node",
     "write_volume",

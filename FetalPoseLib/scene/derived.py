@@ -17,13 +17,16 @@ from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.scene.labels import update_labels
 from FetalPoseLib.scene.markups_file import PROVENANCE, provenance_in
 from FetalPoseLib.scene.measures import update_measures
+from FetalPoseLib.scene.ownership import own, owned
 from FetalPoseLib.scene.pose import PREFIX, SKELETON, placed_landmarks, points_of, provenance_of
+from FetalPoseLib.scene.uncertainty import update_uncertainty
 
 PLACED = PREFIX + "MovedLandmarks"  # the name in all files
 MODEL_ROLE = "FetalPose.SkeletonModel"  # node reference from the pose to its model
 COLORS_ROLE = "FetalPose.SkeletonColors"  # node reference from the pose to the table of its model's colours
 SEGMENT = "Segment"  # point data of the model: index of the segment
 TUBE_RADIUS_MM = 0.8
+PROJECTION_OPACITY = 0.25  # of the skeleton in slice views where it is not in the plane
 
 
 def update_derived(node) -> None:
@@ -32,15 +35,16 @@ def update_derived(node) -> None:
     _update_lengths(node, points)
     update_measures(node, points)
     _update_provenance(node)
-    model = node.GetNodeReference(MODEL_ROLE)
+    model = owned(node, MODEL_ROLE)
     if model is not None:
         model.SetAndObservePolyData(_tubes(points))
     update_labels(node, points)
+    update_uncertainty(node, points)
 
 
 def show_skeleton(node):
     """The pose's vtkMRMLModelNode, made if there is none: one tube per segment, in the segment's colour."""
-    model = node.GetNodeReference(MODEL_ROLE)
+    model = owned(node, MODEL_ROLE)
     if model is None:
         model = node.GetScene().AddNewNodeByClass("vtkMRMLModelNode", f"{node.GetName()} skeleton")
         model.SetAndObservePolyData(_tubes(points_of(node)))
@@ -49,10 +53,27 @@ def show_skeleton(node):
         display = model.GetDisplayNode()
         display.SetVisibility2D(True)
         display.SetSliceIntersectionThickness(3)
-        node.SetNodeReferenceID(MODEL_ROLE, model.GetID())
-    if node.GetNodeReference(COLORS_ROLE) is None:  # after a scene was loaded, too
+        own(node, model, MODEL_ROLE)
+    if model.GetNumberOfDisplayNodes() == 1:  # that of a scene of an earlier version lacks it, too
+        _project(model)
+    if owned(node, COLORS_ROLE) is None:  # after a scene was loaded, too
         _color(node, model)
     return model
+
+
+def _project(model) -> None:
+    """Show the model in slice views faintly where it is not in the plane: one more display node, of its projection.
+
+    One display node shows either what the plane cuts or the projection.
+    """
+    shown = model.GetDisplayNode()
+    display = model.GetScene().AddNewNodeByClass("vtkMRMLModelDisplayNode")
+    display.SetVisibility(shown.GetVisibility())
+    display.SetVisibility2D(True)
+    display.SetVisibility3D(False)
+    display.SetSliceDisplayModeToProjection()
+    display.SetSliceIntersectionOpacity(PROJECTION_OPACITY)
+    model.AddAndObserveDisplayNodeID(display.GetID())
 
 
 def _color(node, model) -> None:
@@ -70,15 +91,16 @@ def _color(node, model) -> None:
     for i, segment in enumerate(segments):
         table.SetColor(i, segment.name, *map(float, segment.color), 1.0)
     node.GetScene().AddNode(table)
-    node.SetNodeReferenceID(COLORS_ROLE, table.GetID())
-    display = model.GetDisplayNode()
-    modifying = display.StartModify()
-    display.SetAndObserveColorNodeID(table.GetID())
-    display.SetScalarRangeFlag(slicer.vtkMRMLDisplayNode.UseManualScalarRange)
-    display.SetScalarRange(-0.5, len(segments) - 0.5)
-    display.SetActiveScalar(SEGMENT, vtk.vtkAssignAttribute.POINT_DATA)
-    display.SetScalarVisibility(True)
-    display.EndModify(modifying)
+    own(node, table, COLORS_ROLE)
+    for i in range(model.GetNumberOfDisplayNodes()):
+        display = model.GetNthDisplayNode(i)
+        modifying = display.StartModify()
+        display.SetAndObserveColorNodeID(table.GetID())
+        display.SetScalarRangeFlag(slicer.vtkMRMLDisplayNode.UseManualScalarRange)
+        display.SetScalarRange(-0.5, len(segments) - 0.5)
+        display.SetActiveScalar(SEGMENT, vtk.vtkAssignAttribute.POINT_DATA)
+        display.SetScalarVisibility(True)
+        display.EndModify(modifying)
 
 
 def restore_provenance(node) -> None:

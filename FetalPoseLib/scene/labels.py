@@ -1,7 +1,8 @@
 """The lengths in the views: a small text beside the middle of each segment, kept true like everything derived.
 
 A markups point list of its own holds them, because MRML labels points and not the lines between them. It is locked,
-not listed and not saved: it can be made again from the pose at any time.
+not listed and not saved, nor is its display: it can be made again from the pose at any time. Nobody places a point in
+it: the number of its points is fixed, and the list that the next point goes into stays what it was.
 """
 
 import numpy as np
@@ -10,6 +11,8 @@ import vtk
 
 from FetalPoseLib.body.measurements import segment_lengths
 from FetalPoseLib.body.skeleton import load_skeleton
+from FetalPoseLib.scene.ownership import own, owned
+from FetalPoseLib.scene.place_node import kept_place_node
 from FetalPoseLib.scene.pose import points_of
 
 LABELS_ROLE = "FetalPose.LengthLabels"  # node reference from the pose to its labels
@@ -17,29 +20,31 @@ LABELS_ROLE = "FetalPose.LengthLabels"  # node reference from the pose to its la
 
 def show_lengths(node):
     """The vtkMRMLMarkupsFiducialNode that shows a pose's lengths in the views, made if there is none."""
-    labels = node.GetNodeReference(LABELS_ROLE)
+    labels = owned(node, LABELS_ROLE)
     if labels is None:
         scene = node.GetScene()
         labels = scene.CreateNodeByClass("vtkMRMLMarkupsFiducialNode")
         labels.UnRegister(None)
         labels.SetName(scene.GenerateUniqueName(f"{node.GetName()} lengths"))
         labels.SetHideFromEditors(True)  # before it is in the scene, or the Data module lists it
-        scene.AddNode(labels)
+        with kept_place_node(scene):
+            scene.AddNode(labels)
         labels.SetSaveWithScene(False)
         labels.SetSelectable(False)
         labels.SetLocked(True)
         for _ in load_skeleton().segments:
             labels.AddControlPoint(vtk.vtkVector3d(0, 0, 0), "")
+        labels.SetFixedNumberOfControlPoints(True)
         labels.CreateDefaultDisplayNodes()
         _style(labels.GetDisplayNode())
-        node.SetNodeReferenceID(LABELS_ROLE, labels.GetID())
+        own(node, labels, LABELS_ROLE)
         update_labels(node)
     return labels
 
 
 def update_labels(node, points: np.ndarray | None = None) -> None:
     """Make the labels of a pose, if it has any, agree with its points (16, 3) RAS mm."""
-    labels = node.GetNodeReference(LABELS_ROLE)
+    labels = owned(node, LABELS_ROLE)
     if labels is None:
         return
     points = points_of(node) if points is None else points
@@ -55,6 +60,7 @@ def update_labels(node, points: np.ndarray | None = None) -> None:
 
 
 def _style(display) -> None:
+    display.SetSaveWithScene(False)  # without its list it would stay in every scene that is loaded
     display.SetGlyphType(slicer.vtkMRMLMarkupsDisplayNode.Vertex2D)
     display.SetUseGlyphScale(False)
     display.SetGlyphSize(0.01)  # mm: only the text is to be shown

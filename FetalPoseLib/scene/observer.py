@@ -5,7 +5,9 @@ import vtk
 
 from FetalPoseLib.scene.derived import COLORS_ROLE, MODEL_ROLE, update_derived
 from FetalPoseLib.scene.labels import LABELS_ROLE
+from FetalPoseLib.scene.ownership import POSE_ROLE
 from FetalPoseLib.scene.pose import is_pose
+from FetalPoseLib.scene.uncertainty import SPHERES_ROLE
 
 _MARKUPS = "vtkMRMLMarkupsFiducialNode"
 _POINT_EVENTS = (  # every change of a position, status or name ends in the first, removing a point in the second
@@ -68,9 +70,11 @@ class PoseObserver:
     def _on_node_removed(self, _scene, _event, node) -> None:
         for tag in self._tags.pop(node, ()):
             node.RemoveObserver(tag)
-        for role in (MODEL_ROLE, COLORS_ROLE, LABELS_ROLE):
+        if self.scene.IsClosing():
+            return
+        for role in (MODEL_ROLE, COLORS_ROLE, LABELS_ROLE, SPHERES_ROLE):
             derived = self.scene.GetNodeByID(node.GetNodeReferenceID(role) or "")
-            if derived is not None and not self.scene.IsClosing():
+            if derived is not None and derived.GetNodeReferenceID(POSE_ROLE) in (None, node.GetID()):
                 self.scene.RemoveNode(derived)
 
     def _on_import(self, _scene, _event) -> None:

@@ -15,18 +15,22 @@ import vtk
 from FetalPoseLib.body.estimate import rows_of_points
 from FetalPoseLib.body.skeleton import load_skeleton
 from FetalPoseLib.errors import FetalPoseError, listed
+from FetalPoseLib.scene.frame import has_lengths_of_estimate, keep_frame
 from FetalPoseLib.scene.markups_file import PREFIX, landmark_name, problems_of
+from FetalPoseLib.scene.place_node import kept_place_node
 
 ORIGINAL = PREFIX + "Original"  # local RAS mm of each landmark before a person placed it, as JSON; null: not visible
 SKELETON = PREFIX + "Skeleton"
 INTERVALS = PREFIX + "LengthIntervals"  # mm, of each segment, as JSON; null where an end is not visible
 NOT_VISIBLE = "not visible"  # what is said of a landmark without a position
+PROJECTION_OPACITY = 0.35  # of a point in slice views where it is not in the plane
 PLACED_MM = 1e-3  # positions are stored to 1e-4 mm
 
 
 def create_pose(scene, name: str = "Fetal pose"):
     """A new vtkMRMLMarkupsFiducialNode with the skeleton's landmarks, none with a position yet."""
-    node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", name)
+    with kept_place_node(scene):
+        node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", name)
     for landmark in load_skeleton().landmarks:
         node.AddControlPoint(vtk.vtkVector3d(0, 0, 0), landmark)
     _set_points(node, np.full((len(load_skeleton()), 3), np.nan))
@@ -71,7 +75,7 @@ def set_estimate(
     length_interval_mm : (15, 2), optional
         Kept as a node attribute. Without it, that of an earlier estimate goes.
     """
-    original = _original(node)
+    original = original_of(node)
     free = [i for i in range(len(load_skeleton())) if i not in corrected]
     modifying = node.StartModify()
     _set_points(node, np.asarray(points, dtype=np.float64), free)
@@ -84,7 +88,8 @@ def set_estimate(
     node.SetAttribute(INTERVALS, None if rows is None else json.dumps(rows_of_points(rows)))
     for key, value in (provenance or {}).items():
         node.SetAttribute(key if key.startswith(PREFIX) else PREFIX + key, str(value))
-    _set_original(node, original)
+    set_original(node, original)
+    keep_frame(node)
     node.EndModify(modifying)
 
 
@@ -101,7 +106,9 @@ def adopt_pose(node) -> None:
     problems = problems_of(labels)
     if problems:
         raise FetalPoseError(
-            f"The markups '{listed([node.GetName()])}' are not a fetal pose ({problems}). Rename their points."
+            "The markups '{name}' are not a fetal pose ({problems}). Rename their points.",
+            name=listed([node.GetName()]),
+            problems=problems,
         )
     labels = [landmark_name(label) for label in labels]
     modifying = node.StartModify()
@@ -160,9 +167,11 @@ def confidence_of(node) -> np.ndarray:
 def radius_of(node) -> np.ndarray:
     """In 90 % of cases the truth lies within this distance of a landmark, (16,) in mm, from the descriptions.
 
-    NaN where none is given, and where a person placed the landmark.
+    NaN where none is given, where a person placed the landmark, and where a transform has changed lengths since.
     """
     radius, placed = np.full(len(load_skeleton()), np.nan), placed_landmarks(node)
+    if not has_lengths_of_estimate(node):
+        return radius
     for row, i in _indices(node).items():
         found = re.search(r"within ([0-9]{1,4}(?:\.[0-9]+)?) mm", node.GetNthControlPointDescription(i))
         if found and load_skeleton().landmarks[row] not in placed:
@@ -173,7 +182,8 @@ def radius_of(node) -> np.ndarray:
 def length_intervals_of(node) -> np.ndarray:
     """In 90 % of cases the true length of a segment lies within, (15, 2) in mm.
 
-    NaN where none is given, where an end is not visible, and where a person placed an end.
+    NaN where none is given, where an end is not visible, where a person placed an end, and where a transform has
+    changed lengths since.
     """
     skeleton = load_skeleton()
     intervals, unknown = np.full((len(skeleton.segments), 2), np.nan), [np.nan, np.nan]
@@ -182,7 +192,7 @@ def length_intervals_of(node) -> np.ndarray:
         stored = np.array([unknown if row is None else row for row in rows], dtype=np.float64)
     except (ValueError, TypeError, OverflowError, RecursionError):  # edited by hand: the points are still good
         return intervals
-    if stored.shape != intervals.shape:
+    if stored.shape != intervals.shape or not has_lengths_of_estimate(node):
         return intervals
     placed = {skeleton.index(name) for name in placed_landmarks(node)}
     for i, segment in enumerate(skeleton.segments):
@@ -193,7 +203,7 @@ def length_intervals_of(node) -> np.ndarray:
 
 def placed_landmarks(node) -> tuple[str, ...]:
     """Names of the landmarks that a person placed or marked as not visible since the estimate or the reading."""
-    before, now = _original(node), _local_points(node)
+    before, now = original_of(node), _local_points(node)
     with np.errstate(invalid="ignore"):
         placed = (np.abs(now - before) > PLACED_MM).any(axis=1)
     placed |= np.isnan(now).any(axis=1) != np.isnan(before).any(axis=1)
@@ -202,7 +212,7 @@ def placed_landmarks(node) -> tuple[str, ...]:
 
 def reset_landmarks(node, rows: Collection[int]) -> None:
     """Put landmarks (indices in the skeleton) back where the estimator, or the file, had them."""
-    indices, original = _indices(node), _original(node)
+    indices, original = _indices(node), original_of(node)
     modifying = node.StartModify()
     for row in rows:
         if row not in indices:
@@ -239,13 +249,15 @@ def _settle(node) -> None:
     node.SetFixedNumberOfControlPoints(True)
     node.SetAttribute(SKELETON, load_skeleton().name)
     if node.GetAttribute(ORIGINAL) is None:
-        _set_original(node, _local_points(node))
+        set_original(node, _local_points(node))
     node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
     display.SetPropertiesLabelVisibility(False)  # 15 lengths as one block of text would hide the fetus
     display.SetUseGlyphScale(False)
     display.SetGlyphSize(2.0)  # mm; the default is a part of the screen
     display.SetTextScale(2.2)
+    display.SetSliceProjection(True)  # points beside a slice are shown in it, faintly
+    display.SetSliceProjectionOpacity(PROJECTION_OPACITY)
     display.SetSelectedColor(1.0, 1.0, 0.6)
     display.SetColor(1.0, 0.45, 0.0)  # of points not selected, by which doubtful ones are marked
 
@@ -275,8 +287,8 @@ def _indices(node) -> dict[int, int]:
     return {row: labels.index(name) for row, name in enumerate(landmarks) if labels.count(name) == 1}
 
 
-def _original(node) -> np.ndarray:
-    """What `_set_original` stored; the points as they are where that is missing or damaged."""
+def original_of(node) -> np.ndarray:
+    """What `set_original` stored; the points as they are where that is missing or damaged."""
     try:
         original = np.array(json.loads(node.GetAttribute(ORIGINAL) or ""), dtype=np.float64)
     except (ValueError, TypeError, OverflowError, RecursionError):
@@ -284,6 +296,6 @@ def _original(node) -> np.ndarray:
     return original if original.shape == (len(load_skeleton()), 3) else _local_points(node)
 
 
-def _set_original(node, points: np.ndarray) -> None:
+def set_original(node, points: np.ndarray) -> None:
     rows = [[round(x, 4) for x in point] if np.isfinite(point).all() else [None] * 3 for point in points.tolist()]
     node.SetAttribute(ORIGINAL, json.dumps(rows))

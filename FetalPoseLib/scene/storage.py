@@ -10,7 +10,9 @@ from FetalPoseLib.errors import FetalPoseError, printable
 from FetalPoseLib.files import replacing
 from FetalPoseLib.scene.derived import update_derived
 from FetalPoseLib.scene.markups_file import PREFIX, SUFFIXES, plain_markups, read_landmarks
+from FetalPoseLib.scene.place_node import kept_place_node
 from FetalPoseLib.scene.pose import adopt_pose
+from FetalPoseLib.scene.world_copy import world_copy
 
 ABSENT = PREFIX + "NotInFile"  # names of the landmarks that the file of a pose does not hold
 SUFFIX = ".mrk.json"
@@ -19,7 +21,7 @@ SUFFIX = ".mrk.json"
 def save_pose(node, path: str | Path) -> None:
     """Write a pose with its lengths and provenance; a file that was there is replaced only on success.
 
-    The points are those of the world, as the lengths are, whatever transform the node is under.
+    The points of the file are those in the world, as the lengths are: a markups file knows of no transform.
 
     Raises
     ------
@@ -27,27 +29,22 @@ def save_pose(node, path: str | Path) -> None:
         The file cannot be written.
     """
     update_derived(node)
+    scene = slicer.vtkMRMLScene()  # holds the copy while it is written
+    if node.GetParentTransformNode() is not None:
+        node = world_copy(node, scene)
     with replacing(path) as temporary:
         storage = slicer.vtkMRMLMarkupsJsonStorageNode()
         storage.SetFileName(str(temporary))
         if not storage.WriteData(node):
-            raise FetalPoseError(f"Cannot write the pose {path}. Choose a name ending in {SUFFIX} on a disk with room.")
-        if node.GetParentTransformNode() is not None:
-            _put_in_world(temporary, node)
+            raise FetalPoseError(
+                "Cannot write the pose {path}. Choose a name ending in {suffix} on a disk with room.",
+                path=path,
+                suffix=SUFFIX,
+            )
         if not _is_whole(temporary, node.GetNumberOfControlPoints()):
-            raise FetalPoseError(f"The pose {path} was not stored in full; the former file is kept. Is the disk full?")
-
-
-def _put_in_world(path: Path, node) -> None:
-    """Give a file that MRML has written, with the points as the node holds them, those of the world."""
-    content = json.loads(path.read_text(encoding="utf-8"))
-    (markups,) = content["markups"]
-    signs = (-1, -1, 1) if markups["coordinateSystem"] == "LPS" else (1, 1, 1)
-    for i, point in enumerate(markups["controlPoints"]):
-        if node.GetNthControlPointPositionStatus(i) == node.PositionDefined:
-            world = node.GetNthControlPointPositionWorld(i)
-            point["position"] = [sign * value for sign, value in zip(signs, world, strict=True)]
-    path.write_text(json.dumps(content, indent=4), encoding="utf-8")
+            raise FetalPoseError(
+                "The pose {path} was not stored in full; the former file is kept. Is the disk full?", path=path
+            )
 
 
 def _is_whole(path: Path, points: int) -> bool:
@@ -75,7 +72,8 @@ def load_pose(scene, path: str | Path, *, complete: bool = False):
     before = {scene.GetNthNode(i).GetID() for i in range(scene.GetNumberOfNodes())}
     try:
         name = _name_of(path)
-        node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", name)
+        with kept_place_node(scene):
+            node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", name)
         _fill(node, plain_markups(landmarks), path)
         node.SetName(name)
         for attribute, value in landmarks.attributes.items():

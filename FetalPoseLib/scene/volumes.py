@@ -80,15 +80,18 @@ def volume_from_node(node) -> Volume:
     """
     if node is None or not node.IsA("vtkMRMLScalarVolumeNode"):
         kind = "nothing" if node is None else node.GetNodeTagName()
-        raise FetalPoseError(f"Expected a scalar volume, got {kind}. Choose a 3D ultrasound volume.")
-    name, image = f"The volume '{node.GetName()}'", node.GetImageData()
+        raise FetalPoseError("Expected a scalar volume, got {kind}. Choose a 3D ultrasound volume.", kind=kind)
+    name, image = node.GetName(), node.GetImageData()
     if node.IsA("vtkMRMLLabelMapVolumeNode"):
-        raise FetalPoseError(f"{name} is a label map. Choose the ultrasound volume itself.")
+        raise FetalPoseError("The volume '{name}' is a label map. Choose the ultrasound volume itself.", name=name)
     if image is None or image.GetNumberOfPoints() == 0 or image.GetPointData().GetScalars() is None:
-        raise FetalPoseError(f"{name} is empty. Load an ultrasound volume into it.")
+        raise FetalPoseError("The volume '{name}' is empty. Load an ultrasound volume into it.", name=name)
     if image.GetNumberOfScalarComponents() != 1:
-        channels = image.GetNumberOfScalarComponents()
-        raise FetalPoseError(f"{name} has {channels} values per voxel (colour). Choose a greyscale volume.")
+        raise FetalPoseError(
+            "The volume '{name}' has {channels} values per voxel (colour). Choose a greyscale volume.",
+            name=name,
+            channels=image.GetNumberOfScalarComponents(),
+        )
     check_stated(node)
     matrix = _ijk_to_world(node, name)
     _check_size(np.array(image.GetDimensions()), np.linalg.norm(matrix[:3, :3], axis=0), name)
@@ -159,8 +162,10 @@ def _ijk_to_world(node, name: str) -> np.ndarray:
     if transform is not None:
         if not transform.IsTransformToWorldLinear():
             raise FetalPoseError(
-                f"{name} is under the non-linear transform '{transform.GetName()}', which bends lengths. "
-                "Take it out of the transform, or harden it."
+                "The volume '{name}' is under the non-linear transform '{transform}', which bends lengths. "
+                "Take it out of the transform, or harden it.",
+                name=name,
+                transform=transform.GetName(),
             )
         to_world = vtk.vtkMatrix4x4()
         transform.GetMatrixTransformToWorld(to_world)
@@ -170,31 +175,52 @@ def _ijk_to_world(node, name: str) -> np.ndarray:
 
 def _check_size(dimensions: np.ndarray, spacing: np.ndarray, name: str) -> None:
     if dimensions.min() < 2:
-        raise FetalPoseError(f"{name} is 2D ({_times(dimensions)} voxels). Choose a 3D volume, or the whole series.")
+        raise FetalPoseError(
+            "The volume '{name}' is 2D ({voxels} voxels). Choose a 3D volume, or the whole series.",
+            name=name,
+            voxels=_times(dimensions),
+        )
     if not ((spacing >= SPACING_MM[0]) & (spacing <= SPACING_MM[1])).all():
         raise FetalPoseError(
-            f"{name} has a voxel spacing of {_times(spacing)} mm; {SPACING_MM[0]:g} to {SPACING_MM[1]:g} mm is "
-            "plausible. Correct it in the file, or in Slicer's module Volumes."
+            "The volume '{name}' has a voxel spacing of {spacing} mm; {low:g} to {high:g} mm is plausible. Correct it "
+            "in the file, or in Slicer's module Volumes.",
+            name=name,
+            spacing=_times(spacing),
+            low=SPACING_MM[0],
+            high=SPACING_MM[1],
         )
     extent = dimensions * spacing
     if extent.min() < EXTENT_MM[0]:
         raise FetalPoseError(
-            f"{name} measures {_times(extent)} mm, and a fetus needs {EXTENT_MM[0]:g} mm on every side. "
-            "Choose a volume that shows the whole fetus."
+            "The volume '{name}' measures {extent} mm, and a fetus needs {least:g} mm on every side. "
+            "Choose a volume that shows the whole fetus.",
+            name=name,
+            extent=_times(extent),
+            least=EXTENT_MM[0],
         )
     if extent.max() > EXTENT_MM[1]:
         raise FetalPoseError(
-            f"{name} measures {_times(extent)} mm, more than any ultrasound volume ({EXTENT_MM[1]:g} mm). "
-            f"Correct its voxel spacing, now {_times(spacing)} mm."
+            "The volume '{name}' measures {extent} mm, more than any ultrasound volume ({most:g} mm). Correct its "
+            "voxel spacing, now {spacing} mm.",
+            name=name,
+            extent=_times(extent),
+            most=EXTENT_MM[1],
+            spacing=_times(spacing),
         )
 
 
 def _check_values(array: np.ndarray, name: str) -> None:
     low, high = (array.min(), array.max()) if array.dtype.kind in "bui" else _finite_range(array)
     if np.isnan(low):
-        raise FetalPoseError(f"{name} holds no finite value (all NaN or infinite). Export it again.")
+        raise FetalPoseError(
+            "The volume '{name}' holds no finite value (all NaN or infinite). Export it again.", name=name
+        )
     if low == high:
-        raise FetalPoseError(f"{name} is constant: every voxel is {low:g}. Choose a volume with a picture in it.")
+        raise FetalPoseError(
+            "The volume '{name}' is constant: every voxel is {value:g}. Choose a volume with a picture in it.",
+            name=name,
+            value=float(low),
+        )
 
 
 def _finite_range(array: np.ndarray) -> tuple[float, float]:

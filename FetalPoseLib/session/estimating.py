@@ -84,7 +84,8 @@ class Estimating:
         ----------
         volume : vtkMRMLScalarVolumeNode
         pose : vtkMRMLMarkupsFiducialNode, optional
-            The pose to write into. Another one is made if it is None, has corrections or lacks landmarks.
+            The pose to write into. Another one is made, under the transform of the volume, if it is None, has
+            corrections, lacks landmarks or is under another transform.
         refine : bool
             Keep the landmarks that a person placed in ``pose`` where they are, and let them steer the others.
 
@@ -102,7 +103,8 @@ class Estimating:
             known = corrections.corrections_of(pose, mirror, translate=self.translate)
             run.pose, run.corrected, run.accepted = pose, known.corrected, True
         elif pose is not None and mrml.is_pose(pose) and mrml.is_whole(pose) and not mrml.placed_landmarks(pose):
-            run.pose = pose
+            if pose.GetParentTransformNode() is volume.GetParentTransformNode():
+                run.pose = pose
         run.makes_pose = run.pose is None
         run.request = self.client.estimate(
             mrml.recorded_volume(volume).moved(mirror),
@@ -208,6 +210,7 @@ class Estimating:
         if run.pose is None:
             run.pose = mrml.create_pose(self.scene, self.scene.GenerateUniqueName(f"{run.volume.GetName()} pose"))
             run.pose.SetNodeReferenceID(VOLUME_ROLE, run.volume.GetID())
+            run.pose.SetAndObserveTransformNodeID(run.volume.GetTransformNodeID())
         points = step.points @ run.to_world[:3, :3].T + run.to_world[:3, 3]
         mrml.set_estimate(run.pose, points, step.confidence, corrected=run.corrected, **known)
         if not run.shown:

@@ -7,9 +7,12 @@ from contextlib import contextmanager
 
 import slicer
 
+from FetalPoseLib.body.skeleton import load_skeleton
+from FetalPoseLib.scene.frame import FRAME
 from FetalPoseLib.scene.pose import INTERVALS, ORIGINAL
 
 _Markups = slicer.vtkMRMLMarkupsNode
+_SAID = (ORIGINAL, INTERVALS, FRAME)  # attributes with what the estimator said
 
 
 class History:
@@ -137,21 +140,25 @@ class History:
 
 
 def snapshot(node) -> dict:
-    """All of a pose that a correction changes: of each point, by its ID, and what the estimator had said."""
-    state: dict[str, tuple] = {"": (node.GetAttribute(ORIGINAL), node.GetAttribute(INTERVALS))}
+    """All of a pose that a correction changes: of each point, by its ID, and what the estimator had said.
+
+    A point that follows the mouse before it is placed (status *preview*) counts as what it was before: not placed.
+    """
+    state: dict[str, tuple] = {"": tuple(node.GetAttribute(name) for name in _SAID)}
     for i in range(node.GetNumberOfControlPoints()):
-        state[node.GetNthControlPointID(i)] = (
-            tuple(node.GetNthControlPointPosition(i)),
-            node.GetNthControlPointPositionStatus(i),
-            node.GetNthControlPointDescription(i),
-        )
+        position, status = tuple(node.GetNthControlPointPosition(i)), node.GetNthControlPointPositionStatus(i)
+        if status == node.PositionPreview:
+            if node.GetNthControlPointLabel(i) not in load_skeleton().landmarks:
+                continue
+            position, status = (0.0, 0.0, 0.0), node.PositionUndefined
+        state[node.GetNthControlPointID(i)] = (position, status, node.GetNthControlPointDescription(i))
     return state
 
 
 def restore(node, state: dict) -> None:
     """Bring a pose back to a snapshot; points that it does not hold stay."""
     modifying = node.StartModify()
-    for name, value in zip((ORIGINAL, INTERVALS), state[""], strict=True):
+    for name, value in zip(_SAID, state[""], strict=True):
         node.SetAttribute(name, value)
     for i in range(node.GetNumberOfControlPoints()):
         identifier = node.GetNthControlPointID(i)

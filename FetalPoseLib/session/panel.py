@@ -190,20 +190,18 @@ def question_before_showing(step: Progress | Estimate, *, translate: Translate =
     return ""
 
 
-def geometry_warning(volume, *, translate: Translate = str) -> str:
+def geometry_warning(volume, *, translate: Translate = str, instance_file: scene.InstanceFile | None = None) -> str:
     """What the file of a volume does not confirm, one line each, or "".
 
     These are the doubts that the command line prints. A volume of which no file is known, and one whose voxels measure
     exactly 1 mm, have a line of their own unless a doubt has said it.
     """
-    doubts = scene.doubts_of(volume)
+    doubts = scene.doubts_of(volume, instance_file)
     codes = {doubt.code for doubt in doubts}
     lines = [translate(SENTENCES[doubt.code]).format(value=doubt.value) for doubt in doubts]
-    storage = volume.GetStorageNode()
-    file = (storage.GetFileName() or "").lower() if storage is not None else ""
     spacing = ", ".join(f"{value:.3g}" for value in volume.GetSpacing())
-    if (not file or file.endswith(".vol")) and not codes & {"sides", "orientation"}:
-        lines.append(  # SlicerHeart's importer of GE .vol files leaves no storage node
+    if not scene.is_confirmed(volume, instance_file) and not codes & {"sides", "orientation"}:
+        lines.append(
             translate(
                 "Nothing confirms this volume's geometry: it was computed, or read by an importer such as that of GE "
                 ".vol files. Compare the spacing ({spacing} mm) with a distance that you know; if the fetus's left and "

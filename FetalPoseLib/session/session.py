@@ -18,9 +18,12 @@ from FetalPoseLib.scene.pose import SKELETON
 from FetalPoseLib.session import corrections, panel
 from FetalPoseLib.session.estimating import VOLUME_ROLE, Estimating
 from FetalPoseLib.session.history import History
+from FetalPoseLib.session.notes import notes_of
 from FetalPoseLib.session.signal import Signal
+from FetalPoseLib.session.sizes import MeasureRow, age_text, measure_rows
 from FetalPoseLib.session.training_set import Added, add_to_training_set
 from FetalPoseLib.session.user_library import Atlases, OwnLibrary, add_pose, own_library, remove_pose
+from FetalPoseLib.session.views import HEAD_PLANES, PlaneRow, PlaneViews, head_turn, plane_rows
 from FetalPoseLib.worker.client import WorkerClient
 
 _MARKUPS = "vtkMRMLMarkupsFiducialNode"
@@ -36,6 +39,8 @@ class PoseSession(Estimating):
         The session closes it.
     translate : callable
         From an English sentence to the user's language.
+    instance_file : callable, optional
+        From the UID of a DICOM instance to its file, "" where it is not known; for volumes of the module DICOM.
 
     Attributes
     ----------
@@ -55,8 +60,16 @@ class PoseSession(Estimating):
     ...     session.poll()
     """
 
-    def __init__(self, scene, client: WorkerClient, translate: Callable[[str], str] = str):
+    def __init__(
+        self,
+        scene,
+        client: WorkerClient,
+        translate: Callable[[str], str] = str,
+        *,
+        instance_file: mrml.InstanceFile | None = None,
+    ):
         super().__init__(scene, client, translate)
+        self._instance_file = instance_file
         self.corrected: Signal[Any] = Signal()  #: the pose node of which something else can be undone now
         self._histories: dict[Any, History] = {}
         self._atlases = Atlases()
@@ -64,6 +77,7 @@ class PoseSession(Estimating):
             (),
             "",
         )  # the state of the volume that was asked about last, and the answer
+        self.plane_views = PlaneViews(scene)  #: the slice views, turned to a standard plane
         self._observer = mrml.PoseObserver(scene)
         self._observer.start()
         self._tags = [
@@ -73,11 +87,12 @@ class PoseSession(Estimating):
         ]
 
     def close(self) -> None:
-        """Let go of everything: the process, the scene and its nodes. No signal tells of it."""
+        """Let go of everything: the process, the scene, its nodes and views. No signal tells of it."""
         self._run, self._question = None, None
         self._events.clear()
         self.client.close()
         self._observer.stop()
+        self.plane_views.back()
         for tag in self._tags:
             self.scene.RemoveObserver(tag)
         self._tags.clear()
@@ -90,6 +105,7 @@ class PoseSession(Estimating):
         mrml.show_skeleton(pose)
         mrml.show_lengths(pose).GetDisplayNode().SetVisibility(self.settings.show_lengths)
         pose.GetDisplayNode().SetPointLabelsVisibility(self.settings.show_names)
+        mrml.show_uncertainty(pose, self.settings.show_uncertainty)
 
     def lengths(self, pose) -> dict[str, float]:
         """Length in mm of each segment by its name, NaN where an end is not visible."""
@@ -124,9 +140,34 @@ class PoseSession(Estimating):
         """The rows of the table of landmarks; ``pose`` may be None."""
         return panel.landmark_rows(pose, doubts, translate=self.translate)
 
+    def measure_rows(self, pose) -> tuple[MeasureRow, ...]:
+        """The rows of the table of size, age and posture; ``pose`` may be None."""
+        return measure_rows(pose, translate=self.translate)
+
+    def age_text(self, pose, by_dates: str) -> str:
+        """What the gestational age by dates and the size of a pose (or None) say of each other, "" if they agree.
+
+        ``by_dates`` is what a person typed, such as "12w3d"; what is no age is said, too.
+        """
+        return age_text(pose, by_dates, translate=self.translate)
+
+    def plane_rows(self, pose) -> tuple[PlaneRow, ...]:
+        """The standard planes that can be shown, and why others cannot; ``pose`` may be None."""
+        return plane_rows(None if pose is None else mrml.points_of(pose), translate=self.translate)
+
+    def show_plane(self, pose, name: str) -> bool:
+        """Turn the slice views to a standard plane of a pose; False if the pose does not give it."""
+        points = mrml.points_of(pose)
+        turn = head_turn(self.volume_of(pose), points) if name in HEAD_PLANES else None
+        return self.plane_views.show(points, name, head_turn_deg=turn)
+
     def doubts_text(self, doubts) -> str:
         """All doubts in a few lines, "" where there are none."""
         return panel.doubts_text(doubts, translate=self.translate)
+
+    def notes(self, pose) -> tuple[str, ...]:
+        """What a person has done to a pose in Slicer's own modules and should know of, a sentence each."""
+        return notes_of(pose, translate=self.translate)
 
     def buttons(self, pose, volume, selected: str | None = None) -> panel.Buttons:
         """Which buttons can be clicked while this pose, volume and landmark are chosen; each may be None."""
@@ -151,7 +192,8 @@ class PoseSession(Estimating):
         storage = volume.GetStorageNode()
         state = (volume.GetID(), volume.GetMTime(), storage.GetMTime() if storage is not None else 0)
         if self._geometry[0] != state:
-            self._geometry = (state, panel.geometry_warning(volume, translate=self.translate))
+            text = panel.geometry_warning(volume, translate=self.translate, instance_file=self._instance_file)
+            self._geometry = (state, text)
         return self._geometry[1]
 
     def volume_of(self, pose):
@@ -276,6 +318,7 @@ class PoseSession(Estimating):
             self.client.cancel()
             self._end_failed(self.translate("The scene was closed, so the run was stopped."))
         self._close_histories()
+        self.plane_views.back()  # the views outlive the scene
 
     def _on_scene_imported(self, _scene, _event) -> None:
         """The labels of the lengths are not saved with a scene: make them again where the skeleton came back."""

@@ -18,6 +18,8 @@ class Settings:
     mirrored: bool = False  #: the volume has left and right exchanged
     show_lengths: bool = True  #: beside the segments, in the views
     show_names: bool = False  #: beside the landmarks, in the views
+    show_uncertainty: bool = False  #: a sphere around each landmark within which it lies in 90 % of cases, if known
+    align_views: bool = True  #: the slice views and the 3D camera look at the fetus after an estimate
     library_folder: str = ""  #: of the person's own atlases; "" where none is chosen
 
     @property

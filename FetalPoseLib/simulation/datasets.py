@@ -1,20 +1,6 @@
 """Simulated subjects, reproducible by name: a split and an index give the same volume and landmarks everywhere.
 
-Sim-152 is the fixed benchmark, after the paper's 152 volumes (section 3): 100 subjects to train on and 52 to test, with
-24 of validation for every choice, and 24 *shifted* ones that no training sees. *Fresh* subjects are without end and
-share no seed with the others.
-
-Version 1 (``train``, ``validation``, ``test``, ``shifted``, ``fresh``) floats freely in dark fluid, wholly in the field
-of a transabdominal probe; shifted are a transvaginal probe, gain and dynamic range outside the training range, and
-bodies two standard deviations off in size.
-
-Version 2 (the same names with a 2) has what real volumes show, drawn as a `Scenario`: contact, haze, tight fields that
-cut limbs, three probe families. ``shifted2`` are gain and dynamic range outside the training range, bodies two standard
-deviations off in size, and a build and tissues beyond physics. ``left-out2`` are without end, to validate on factors
-that a training left out. ``scanner2`` are without end, too: another scanner and bodies of another build, neither of
-which any training sees (`other_scanner`); adapting is measured on it. ``absent2`` and ``fresh-absent2`` hold no fetus
-of the first trimester. Each split of version 2 with a fetus has a twin, such as ``test2-standard``, of the same
-subjects in *standard presentation*: within `STANDARD_RANGE` degrees of head to one side and face to the probe.
+`splits` names the splits and says what each holds.
 """
 
 from __future__ import annotations
@@ -38,50 +24,11 @@ from FetalPoseLib.simulation.other_scanner import OTHER_BUILD, other_probe, othe
 from FetalPoseLib.simulation.probe import Probe
 from FetalPoseLib.simulation.scenario import SMALLEST_CRL, Scenario
 from FetalPoseLib.simulation.settings import Settings
+from FetalPoseLib.simulation.splits import Split, find_split
 from FetalPoseLib.simulation.ultrasound import acquire
 from FetalPoseLib.simulation.uterus import sac_shape
 from FetalPoseLib.volume.grid import Volume
 
-
-@dataclass(frozen=True)
-class Split:
-    """``word`` begins the seeds of its subjects, ``count`` is how many there are (None: without end).
-
-    ``version`` of the simulator; ``presentation`` "any" or "standard"; ``absent``: no fetus; ``shifted``: beyond
-    training's ranges; ``scanner``: of `other_scanner`; ``beyond_physics``: share of subjects whose tissues or build are
-    drawn at random.
-    """
-
-    word: int
-    count: int | None
-    version: int = 1
-    presentation: str = "any"
-    absent: bool = False
-    shifted: bool = False
-    scanner: bool = False
-    beyond_physics: float = 0.3
-
-
-_VERSION_2 = {
-    "train2": Split(11, 100, 2),
-    "validation2": Split(12, 24, 2, beyond_physics=0.0),
-    "test2": Split(13, 52, 2, beyond_physics=0.0),
-    "shifted2": Split(14, 24, 2, shifted=True, beyond_physics=1.0),
-    "fresh2": Split(15, None, 2),
-    "left-out2": Split(18, None, 2, beyond_physics=0.0),
-    "scanner2": Split(19, None, 2, scanner=True, beyond_physics=0.0),
-}
-SPLITS = {
-    "train": Split(1, 100),
-    "validation": Split(2, 24),
-    "test": Split(3, 52),
-    "shifted": Split(4, 24, shifted=True),
-    "fresh": Split(5, None),
-    **_VERSION_2,
-    **{f"{name}-standard": replace(split, presentation="standard") for name, split in _VERSION_2.items()},
-    "absent2": Split(16, 100, 2, absent=True, beyond_physics=0.0),
-    "fresh-absent2": Split(17, None, 2, absent=True),
-}
 #: The 24 ways in which a scanner may lay the probe's axes along the volume's, without mirroring.
 AXIS_ROTATIONS = [
     m
@@ -95,6 +42,7 @@ AXIS_ROTATIONS = [
 #: Standard presentation: the head along the volume's x axis, the face towards the probe, which is at low z; columns are
 #: the directions of the fetus's right, anterior and cranial. A mid-sagittal sweep gives this.
 STANDARD_FRAME = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+ROOM_TO_MOVE = 1.35  # edge of the field of a sequence, relative to the fetus at rest, at least
 STANDARD_RANGE = 70.0  # degrees, largest angle from `STANDARD_FRAME`; uniform up to it, about any axis
 
 
@@ -168,15 +116,6 @@ def _aim(probe: Probe, body: Body, sac: Ellipsoid, rng: np.random.Generator) -> 
     return best
 
 
-def _find(split: str, index: int) -> Split:
-    if split not in SPLITS:
-        raise ValueError(f"There is no split {split!r}; choose one of {', '.join(SPLITS)}.")
-    count = SPLITS[split].count
-    if not 0 <= index < (count or 2**62):
-        raise ValueError(f"Split {split!r} has subjects 0 to {(count or 2**62) - 1}, not {index}.")
-    return SPLITS[split]
-
-
 def draw_scenario(split: str, index: int) -> Scenario:
     """What is drawn for a subject before its body; cheap, so that subjects can be chosen by their factors.
 
@@ -185,10 +124,15 @@ def draw_scenario(split: str, index: int) -> Scenario:
     ValueError
         for a split or an index that does not exist.
     """
-    found = _find(split, index)
+    found = find_split(split, index)
     if found.version == 1:
         return Scenario()
     drawn = Scenario.random(_stream(found, index, 0), absent=found.absent, beyond_physics=found.beyond_physics)
+    if found.whole:
+        view, contents = replace(drawn.view, cut="none"), replace(drawn.contents, twin=False)
+        if view.fill is not None:
+            view = replace(view, fill=max(view.fill, ROOM_TO_MOVE))
+        drawn = replace(drawn, view=view, contents=contents)
     return replace(drawn, build=OTHER_BUILD) if found.scanner else drawn
 
 
@@ -198,14 +142,14 @@ def _stream(split: Split, index: int, which: int) -> np.random.Generator:
 
 
 def draw_subject(split: str, index: int) -> Subject:
-    """Subject ``index`` of ``split`` (a key of `SPLITS`).
+    """Subject ``index`` of ``split`` (a key of `splits.SPLITS`).
 
     Raises
     ------
     ValueError
         for a split or an index that does not exist.
     """
-    found = _find(split, index)
+    found = find_split(split, index)
     if found.version == 2:
         return _draw_version_2(split, index)
     rng = np.random.default_rng([found.word, index])
@@ -220,7 +164,7 @@ def draw_subject(split: str, index: int) -> Subject:
 
 
 def _draw_version_2(split: str, index: int) -> Subject:
-    found, scenario = SPLITS[split], draw_scenario(split, index)
+    found, scenario = find_split(split, index), draw_scenario(split, index)
     body = _draw_body(_stream(found, index, 1), scenario, shifted=found.shifted)
     orientation, turn = _orientation(_stream(found, index, 2), found.presentation)
     body = move_body(body, orientation, np.zeros(3))

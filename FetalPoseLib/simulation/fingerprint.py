@@ -15,7 +15,8 @@ import numpy as np
 
 from FetalPoseLib.body.estimate import rows_of_points
 from FetalPoseLib.resources import resource_path
-from FetalPoseLib.simulation.datasets import SPLITS, Case, simulate
+from FetalPoseLib.simulation.datasets import Case, simulate
+from FetalPoseLib.simulation.splits import SPLITS
 
 SPACING = 1.25  # mm
 PERCENTILES = (5, 25, 50, 75, 95)

@@ -59,11 +59,28 @@ class Bone:
 
 
 @dataclass(frozen=True)
+class Joints:
+    """What a pose is made of: with the same joints, `posed` gives the same body.
+
+    spine: angles (degrees) of the three stretches, by the names of `LIMITS`. nod: of the head on the neck, degrees.
+    roots: by side, how far the shoulder is raised and brought forward, of the trunk's length.
+    limbs: by name such as "left_arm", the angles (degrees) of its joints and the lengths (mm) of its three parts.
+    """
+
+    biometry: Biometry
+    spine: dict[str, float]
+    nod: float
+    roots: dict[str, tuple[float, float]]
+    limbs: dict[str, tuple[dict[str, float], tuple[float, float, float]]]
+
+
+@dataclass(frozen=True)
 class Body:
     """A posed fetus: landmarks (16, 3) in mm in skeleton order, and the frames that anatomy is hung on.
 
     ``vertebrae`` are (position (3,), rotation (3, 3)) from sacrum to C1; the rotations ``head``, ``pelvis`` and
     ``thorax`` have the columns right, anterior, cranial. ``bones`` maps names such as ``left_thigh`` to a `Bone`.
+    ``joints`` are what it was posed by.
     """
 
     biometry: Biometry
@@ -73,6 +90,18 @@ class Body:
     thorax: np.ndarray
     pelvis: np.ndarray
     bones: dict[str, Bone] = field(default_factory=dict)
+    joints: Joints | None = None
+
+
+@dataclass(frozen=True)
+class _Trunk:
+    """Spinal column, head, and where the limbs hang: ``roots`` maps a limb's name to a point and a frame."""
+
+    vertebrae: list[tuple[np.ndarray, np.ndarray]]
+    head: np.ndarray
+    head_centre: np.ndarray
+    thorax: np.ndarray
+    roots: dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 def _rotation(flexion: float, bend: float, twist: float) -> np.ndarray:
@@ -124,93 +153,117 @@ def _limb(root: np.ndarray, frame: np.ndarray, lengths, angles, side: float, nam
     return bones
 
 
-def _limb_bones(rng, body: Biometry, posture: Posture, limb_name: str, root, frame) -> dict[str, Bone]:
+def _limb_of(root, frame, limb_name: str, angles, lengths) -> dict[str, Bone]:
+    """The bones of the limb of this name, such as "left_arm"."""
     side_name, which = limb_name.split("_")
+    parts = ("upper_arm", "forearm", "hand") if which == "arm" else ("thigh", "shank", "foot")
     side = 1.0 if side_name == "right" else -1.0
+    return _limb(root, frame, lengths, angles, side, [f"{side_name}_{part}" for part in parts], knee=which == "leg")
+
+
+def _draw_limb(rng, body: Biometry, posture: Posture, limb_name: str):
+    """Angles and lengths of a limb, see `Joints.limbs`."""
     free = rng.random() < posture.free_limb
-    if which == "arm":
-        joints = ("shoulder", "elbow", "wrist")
-        lengths, parts = (body.upper_arm, body.forearm, 0.09 * body.crl), ("upper_arm", "forearm", "hand")
+    if limb_name.endswith("arm"):
+        joints, lengths = ("shoulder", "elbow", "wrist"), (body.upper_arm, body.forearm, 0.09 * body.crl)
     else:
-        joints = ("hip", "knee", "ankle")
-        lengths, parts = (body.thigh, body.shank, 0.12 * body.crl), ("thigh", "shank", "foot")
+        joints, lengths = ("hip", "knee", "ankle"), (body.thigh, body.shank, 0.12 * body.crl)
     limits = LIMITS if free else posture.limits(LIMITS, limb_name)
     angles = _draw(rng, tuple(j for j in LIMITS if j.split("_")[0] in joints), limits, free=free)
     lengths = (*lengths[:2], lengths[2] * body.build.hand_foot)
     if posture.asymmetry:
-        lengths = np.array(lengths) * np.exp(np.clip(rng.normal(0, posture.asymmetry, 3), -0.06, 0.06))
-    names = [f"{side_name}_{part}" for part in parts]
-    return _limb(root, frame, lengths, angles, side, names, knee=which == "leg")
+        lengths = tuple(np.array(lengths) * np.exp(np.clip(rng.normal(0, posture.asymmetry, 3), -0.06, 0.06)))
+    return angles, lengths
 
 
-def _pose_once(rng: np.random.Generator, body: Biometry, posture: Posture) -> Body | None:
-    limits = posture.limits(LIMITS, "spine")
-    angles = {
-        stretch: _draw(rng, tuple(f"{stretch}_{a}" for a in ("flexion", "bend", "twist")), limits, free=False)
-        for stretch in VERTEBRAE
-    }
+def _trunk(body: Biometry, spine: dict[str, float], nod: float, sides: dict[str, tuple[float, float]]) -> _Trunk:
     lengths = {
         "lumbar": SPINE_LANDMARK * body.trunk,
         "thoracic": (1 - SPINE_LANDMARK) * body.trunk,
         "cervical": 0.55 * body.head_to_neck,
     }
-    pelvis, position = np.eye(3), np.zeros(3)
-    vertebrae = [(position, pelvis)]
+    pelvis = np.eye(3)
+    vertebrae = [(np.zeros(3), pelvis)]
     for stretch, count in VERTEBRAE.items():
-        vertebrae += _column(*vertebrae[-1], lengths[stretch], count, angles[stretch], stretch)
+        vertebrae += _column(*vertebrae[-1], lengths[stretch], count, spine, stretch)
     neck_index = VERTEBRAE["lumbar"] + VERTEBRAE["thoracic"]
     neck, thorax = vertebrae[neck_index]
     atlas, skull_base = vertebrae[-1]
-    head = skull_base @ _rotation(rng.normal(8, 6), 0, 0)
+    head = skull_base @ _rotation(nod, 0, 0)
     head_centre = atlas + 0.45 * body.head_to_neck * (0.92 * head[:, 2] + 0.39 * head[:, 1])
     upper = vertebrae[neck_index - 2][1]
-
     half = 0.5 * body.trunk_width
     roots = {}
-    for side_name, side in (("right", 1.0), ("left", -1.0)):
-        lift, reach = rng.normal(0, 0.03), rng.normal(0.10, 0.05)
+    for side_name, (lift, reach) in sides.items():
+        side = 1.0 if side_name == "right" else -1.0
         shoulder = np.array([side * 0.80 * body.build.shoulders * half, reach * body.trunk, (lift - 0.10) * body.trunk])
         hip = np.array([side * 0.46 * body.build.hips * half, 0.16 * body.trunk, -0.10 * body.trunk])
         roots[f"{side_name}_arm"] = (neck + upper @ shoulder, upper)
         roots[f"{side_name}_leg"] = (hip, pelvis)
+    return _Trunk(vertebrae, head, head_centre, thorax, roots)
 
-    others = obstacles(body, vertebrae, head_centre, head)
-    bones: dict[str, Bone] = {}
-    for limb_name in rng.permutation(list(roots)):
+
+def _pose_once(rng: np.random.Generator, body: Biometry, posture: Posture) -> Body | None:
+    limits = posture.limits(LIMITS, "spine")
+    spine: dict[str, float] = {}
+    for stretch in VERTEBRAE:
+        spine |= _draw(rng, tuple(f"{stretch}_{a}" for a in ("flexion", "bend", "twist")), limits, free=False)
+    nod = rng.normal(8, 6)
+    sides = {side: (rng.normal(0, 0.03), rng.normal(0.10, 0.05)) for side in ("right", "left")}
+    trunk = _trunk(body, spine, nod, sides)
+    others = obstacles(body, trunk.vertebrae, trunk.head_centre, trunk.head)
+    limbs = {}
+    for limb_name in rng.permutation(list(trunk.roots)):
         for _ in range(60):
-            limb = _limb_bones(rng, body, posture, str(limb_name), *roots[limb_name])
-            in_head = posture.exact_head and enters_head(limb, body, head_centre, head)
+            drawn = _draw_limb(rng, body, posture, str(limb_name))
+            limb = _limb_of(*trunk.roots[limb_name], str(limb_name), *drawn)
+            in_head = posture.exact_head and enters_head(limb, body, trunk.head_centre, trunk.head)
             if not in_head and clear(limb, others, body):
                 break
         else:
             return None
-        bones.update(limb)
-        others += [(b.start, b.end, limb_radius(body, n.split("_", 1)[1])) for n, b in limb.items()]
+        limbs[str(limb_name)] = drawn
+        others += _capsules(limb, body)
+    return posed(Joints(body, spine, nod, sides, limbs))
 
-    def joint(name, end=False):
-        return bones[name].end if end else bones[name].start
 
-    landmarks = np.array(
-        [
-            head_centre,
-            joint("right_upper_arm"),
-            neck,
-            joint("left_upper_arm"),
-            joint("left_forearm"),
-            joint("left_forearm", True),
-            vertebrae[VERTEBRAE["lumbar"]][0],
-            position,
-            joint("right_forearm"),
-            joint("right_forearm", True),
-            joint("right_thigh"),
-            joint("right_shank"),
-            joint("right_shank", True),
-            joint("left_thigh"),
-            joint("left_shank"),
-            joint("left_shank", True),
-        ]
-    )
-    return Body(body, landmarks, vertebrae, head, thorax, pelvis, bones)
+def _capsules(limb: dict[str, Bone], body: Biometry) -> list[tuple[np.ndarray, np.ndarray, float]]:
+    return [(bone.start, bone.end, limb_radius(body, name.split("_", 1)[1])) for name, bone in limb.items()]
+
+
+def posed(joints: Joints) -> Body:
+    """The body with these joints; the sacrum is the origin, the pelvis upright. It may pass through itself."""
+    trunk = _trunk(joints.biometry, joints.spine, joints.nod, joints.roots)
+    bones: dict[str, Bone] = {}
+    for name, drawn in joints.limbs.items():
+        bones |= _limb_of(*trunk.roots[name], name, *drawn)
+    starts = {name: bone.start for name, bone in bones.items()}
+    column = trunk.vertebrae
+    landmarks = [
+        trunk.head_centre, starts["right_upper_arm"], column[VERTEBRAE["lumbar"] + VERTEBRAE["thoracic"]][0],
+        starts["left_upper_arm"], starts["left_forearm"], starts["left_hand"], column[VERTEBRAE["lumbar"]][0],
+        column[0][0], starts["right_forearm"], starts["right_hand"], starts["right_thigh"], starts["right_shank"],
+        starts["right_foot"], starts["left_thigh"], starts["left_shank"], starts["left_foot"],
+    ]  # fmt: skip
+    return Body(
+        joints.biometry, np.array(landmarks), column, trunk.head, trunk.thorax, column[0][1], bones, joints
+    )  # fmt: skip
+
+
+def free_of_itself(joints: Joints, *, exact_head: bool = False) -> bool:
+    """Whether no limb of the body with these joints passes through its trunk, its head or another limb.
+
+    ``exact_head`` is as `Posture` has it.
+    """
+    body = joints.biometry
+    trunk = _trunk(body, joints.spine, joints.nod, joints.roots)
+    others = obstacles(body, trunk.vertebrae, trunk.head_centre, trunk.head)
+    for name, drawn in joints.limbs.items():
+        limb = _limb_of(*trunk.roots[name], name, *drawn)
+        if exact_head and enters_head(limb, body, trunk.head_centre, trunk.head) or not clear(limb, others, body):
+            return False
+        others += _capsules(limb, body)
+    return True
 
 
 def pose_body(rng: np.random.Generator, biometry: Biometry, posture: Posture = HABIT) -> Body:
@@ -242,6 +295,7 @@ def move_body(body: Body, rotation: np.ndarray, translation: np.ndarray) -> Body
         rotation @ body.thorax,
         rotation @ body.pelvis,
         {n: Bone(point(b.start), point(b.end), rotation @ b.rotation) for n, b in body.bones.items()},
+        body.joints,
     )
 
 

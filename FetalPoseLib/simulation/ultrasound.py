@@ -11,6 +11,7 @@ elevational frame, lateral line; complex signals (R, E, 2, L), so that each of t
 Random numbers are drawn on the CPU also for a GPU: the same seed gives the same volume on both, up to rounding.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,22 +46,40 @@ class BeamData:
     tgc: torch.Tensor
 
 
-def acquire(medium, probe: Probe, settings: Settings, *, spacing=NATIVE_SPACING_MM, seed=0, device="cpu") -> Volume:
+@dataclass(frozen=True)
+class Moment:
+    """What differs from one volume of a sequence to the next, where all else is drawn from the sequence's own seed.
+
+    scatterers: from the shape (R, E, L) to complex white noise (R, E, 2, L), once per look. noise_seed: of the
+    electronic noise.
+    """
+
+    scatterers: Callable[[tuple[int, int, int]], torch.Tensor]
+    noise_seed: int
+
+
+def acquire(
+    medium, probe: Probe, settings: Settings, *, spacing=NATIVE_SPACING_MM, seed=0, device="cpu",
+    moment: Moment | None = None,
+) -> Volume:  # fmt: skip
     """Scan a medium: the uint8 volume (nz, ny, nx) a machine stores, 0 outside the sector and at least 1 inside.
 
     spacing: voxel size in mm, or one for each axis. Above 0.5 the volume is that of 0.5 mm downsampled with
     anti-aliasing, at its own cost.
+    moment: of a sequence over time; None for a single volume.
     seed: int, or a torch.Generator on the CPU. Axes: x lateral, y elevational, z depth; ijk_to_ras by the probe's pose.
 
     >>> volume = acquire(medium, Probe(), Settings(), spacing=1.25, seed=7)
     """
-    data = beam_data(medium, probe, settings, seed=seed, device=device)
+    data = beam_data(medium, probe, settings, seed=seed, device=device, moment=moment)
     image = reduce_speckle(compress(data.envelope, settings), probe, settings)
     image = prefilter(image, probe, spacing)
     return Volume(scan_convert(image, probe, spacing), volume_to_world(probe, spacing))
 
 
-def beam_data(medium, probe: Probe, settings: Settings, *, seed=0, device="cpu") -> BeamData:
+def beam_data(
+    medium, probe: Probe, settings: Settings, *, seed=0, device="cpu", moment: Moment | None = None
+) -> BeamData:
     """Echo envelope on the probe's own samples, before compression. Arguments as for `acquire`."""
     generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(int(seed))
     clutter = settings.clutter
@@ -82,7 +101,11 @@ def beam_data(medium, probe: Probe, settings: Settings, *, seed=0, device="cpu")
     if clutter.dropouts:
         weights = line_weights(len(phi), len(theta), clutter, generator).to(device)
         strength, mirror = strength * weights, mirror * weights
-    envelope = sum(_look(strength, mirror, spread, tgc, r, probe, settings, generator) for _ in range(settings.looks))
+    electronic = generator if moment is None else torch.Generator().manual_seed(moment.noise_seed)
+    envelope = sum(
+        _look(strength, mirror, spread, tgc, r, probe, settings, generator, electronic, moment)
+        for _ in range(settings.looks)
+    )
     if settings.looks > 1:
         envelope /= settings.looks
     if clutter.missing:
@@ -90,18 +113,21 @@ def beam_data(medium, probe: Probe, settings: Settings, *, seed=0, device="cpu")
     return BeamData(envelope, r, phi, theta, tgc)
 
 
-def _look(strength, mirror, spread, tgc, r, probe, settings, generator):
+def _look(strength, mirror, spread, tgc, r, probe, settings, generator, electronic, moment):
     """One look's echo envelope (R, E, L) from the amplitudes of speckle and of surfaces, both as received."""
     device, (_, frames, lines) = strength.device, strength.shape
     axial, lateral, elevational = spread
-    signal = _complex_noise(strength.shape, generator, device)
+    if moment is None:
+        signal = _complex_noise(strength.shape, generator, device)
+    else:
+        signal = moment.scatterers(tuple(strength.shape)).to(device)
     signal *= strength[:, :, None]
     signal += mirror[:, :, None] * _phase_screen(frames, lines, generator, device)
     signal = _focus(signal, lateral, elevational)
     _add_reverberation(signal, probe, settings, generator)
     if settings.clutter.bands:
         signal += bands(r, frames, lines, settings.clutter, generator)
-    signal += noise_level(tgc, settings)[:, None, None, None] * _complex_noise(strength.shape, generator, device)
+    signal += noise_level(tgc, settings)[:, None, None, None] * _complex_noise(strength.shape, electronic, device)
     signal = (axial @ signal.flatten(1)).view_as(signal)
     return (signal[:, :, 0].square() + signal[:, :, 1].square()).sqrt_()
 

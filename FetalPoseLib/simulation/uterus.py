@@ -32,10 +32,26 @@ def smooth_noise(canvas: Canvas, scale: float, rng: np.random.Generator) -> torc
     return field / field.std().clamp_min(1e-6)
 
 
-def roughen(canvas: Canvas, rng: np.random.Generator, *, decibel: float = 2.0, lengths=(2.0, 9.0)) -> None:
-    """Vary the backscatter over two ``lengths`` (mm), as no tissue is even."""
+def carried_along(canvas: Canvas, field: torch.Tensor, carried) -> torch.Tensor:
+    """A field (nz, ny, nx) of a canvas that moved with the tissue; ``carried`` is its `TissueMotion`, None for none."""
+    if carried is None:
+        return field
+    laid = Canvas(canvas.lower, canvas.lower + (canvas.shape - 1) * canvas.spacing, canvas.spacing)
+    laid.fields[1] = field
+    points = canvas.points()
+    return laid.sample(points + carried.shift(points), edge=True)[1]
+
+
+def roughen(
+    canvas: Canvas, rng: np.random.Generator, *, decibel: float = 2.0, lengths=(2.0, 9.0), carried=None
+) -> None:
+    """Vary the backscatter over two ``lengths`` (mm), as no tissue is even.
+
+    ``carried`` is the `TissueMotion` since the texture was laid down, if the tissue moved.
+    """
     fine, coarse = lengths
     field = 0.6 * smooth_noise(canvas, fine, rng) + 0.8 * smooth_noise(canvas, coarse, rng)
+    field = carried_along(canvas, field, carried)
     canvas.fields[1] *= torch.exp(field * (decibel * np.log(10) / 20))
 
 

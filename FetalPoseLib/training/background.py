@@ -87,7 +87,7 @@ def training_subjects(count: int, *, presentation: str = "any", without: Mapping
     presentation : "any", or "standard", in which all subjects hold a fetus.
     without : factors to leave out, such as ``{"family": "endocavitary"}`` (see `simulation.scenario.Factors`).
     """
-    from FetalPoseLib.simulation.datasets import SPLITS
+    from FetalPoseLib.simulation.splits import SPLITS
 
     suffix = "" if presentation == "any" else f"-{presentation}"
     fixed = ((f"train2{suffix}", i) for i in range(SPLITS["train2"].count))

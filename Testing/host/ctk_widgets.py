@@ -1,5 +1,7 @@
 """The widgets of ctk that FetalPose.ui names, and the module `ctk` that holds them."""
 
+import fnmatch
+import re
 import types
 
 from PySide6.QtCore import Property, Qt, Signal
@@ -67,10 +69,15 @@ class ctkCollapsibleButton(QWidget):
 
 @dressed
 class ctkPathLineEdit(QWidget):
-    """The path of a file or folder, with a button to browse for it."""
+    """The path of a file or folder, with a button to browse for it.
+
+    As ctk's (Libs/Widgets/ctkPathLineEdit.cpp), it tells of a path only where the name filters allow it, and so never
+    of an empty one; that the text became allowed or ceased to be, `validInputChanged` tells.
+    """
 
     currentPathChanged = Signal(str)
-    CPP_SIGNALS = ("currentPathChanged(QString)",)
+    validInputChanged = Signal(bool)
+    CPP_SIGNALS = ("currentPathChanged(QString)", "validInputChanged(bool)")
     Files, Dirs = 0x002, 0x001  # of QDir.Filter
 
     def __init__(self, parent=None):
@@ -82,7 +89,8 @@ class ctkPathLineEdit(QWidget):
         layout.addWidget(self._edit)
         layout.addWidget(button)
         self._filters, self._names = self.Files, []
-        self._edit.textChanged.connect(self.currentPathChanged.emit)
+        self._valid = False
+        self._edit.textChanged.connect(self._onText)
         button.clicked.connect(self.browse)
 
     def browse(self) -> None:
@@ -95,6 +103,15 @@ class ctkPathLineEdit(QWidget):
 
     def setCurrentPath(self, path: str) -> None:
         self._edit.setText(path)
+
+    def _onText(self, text: str) -> None:
+        patterns = [pattern for name in self._names for pattern in re.findall(r"\*\.[^\s)]+", name)] or ["*"]
+        valid = bool(text) and any(fnmatch.fnmatch(text, pattern) for pattern in patterns)
+        changed, self._valid = valid != self._valid, valid
+        if valid:
+            self.currentPathChanged.emit(text)
+        if changed:
+            self.validInputChanged.emit(valid)
 
     def _setNameFilters(self, names) -> None:
         self._names = list(names)

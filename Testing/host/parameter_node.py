@@ -1,9 +1,14 @@
 """`slicer.parameterNodeWrapper`: typed access to a parameter node, and widgets bound to it both ways.
 
-Only the types and widgets that FetalPose uses are supported; others raise, as an unsupported pair does in Slicer.
+Only the types and widgets that FetalPose uses are supported; others raise, as an unsupported pair does in Slicer. As
+there (Base/Python/slicer/parameterNodeWrapper/wrapper.py and guiConnectors.py), each parameter keeps its value, which
+is read again when the parameter node says that it was modified, and observes it until it is deleted. A reference to a
+node that comes into the scene later is such a value, and nothing is modified then. Nothing checks what is read; a combo
+box refuses a value that is none of its choices. `SLICER` chooses whose faults to have.
 """
 
 import typing
+import weakref
 from dataclasses import dataclass
 
 import slicer
@@ -14,6 +19,7 @@ from PySide6 import QtWidgets
 from host.widgets import qMRMLNodeComboBox
 
 PROPERTY = "SlicerParameterName"
+SLICER = (5, 12)  # in (5, 10) `disconnectGui` leaves its observer of the node, and by it the wrapper, behind
 
 
 @dataclass
@@ -66,9 +72,14 @@ class _Parameter:
         return bool(node.HasNodeReferenceID(self.name)) if self.is_node else bool(node.HasParameter(self.name))
 
     def read(self, wrapper):
-        node = wrapper.parameterNode
+        return wrapper._cached[self.name].value
+
+    def stored(self, node):
+        """The value in a parameter node; the default is put there if there is none."""
         if self.is_node:
             return node.GetNodeReference(self.name)
+        if not self.is_in(node):
+            node.SetParameter(self.name, str(self.default))
         text = node.GetParameter(self.name)
         return text == "True" if self.kind is bool else self.kind(text)
 
@@ -78,6 +89,7 @@ class _Parameter:
             if value is not None and not isinstance(value, self.kind):
                 raise TypeError(f"{self.name} must be a {self.kind.__name__}, got {value!r}")
             node.SetNodeReferenceID(self.name, value.GetID() if value is not None else None)
+            wrapper._cached[self.name].update()
             return
         if not isinstance(value, self.kind):
             raise TypeError(f"{self.name} must be {self.kind.__name__}, got {value!r}")
@@ -88,20 +100,30 @@ class _Parameter:
         node.SetParameter(self.name, str(value))
 
 
+class _Cached:
+    """A parameter's value, read again whenever the node changes; it observes the node until it is deleted."""
+
+    def __init__(self, parameter: _Parameter, node):
+        self.parameter, self.node, self.value = parameter, node, parameter.stored(node)
+        itself = weakref.ref(self)
+        self.tag = node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: itself().update())
+
+    def update(self) -> None:
+        self.value = self.parameter.stored(self.node)
+
+    def __del__(self):
+        self.node.RemoveObserver(self.tag)
+
+
 def _init(self, parameterNode):
     self.parameterNode, self._guis, self._next_tag, self._updating = parameterNode, {}, 0, False
-    for parameter in self.allParameters.values():
-        if not parameter.is_node and not parameter.is_in(parameterNode):
-            parameter.write(self, parameter.default)
+    self._cached = {name: _Cached(parameter, parameterNode) for name, parameter in self.allParameters.items()}
 
 
-def connectGui(self, gui) -> None:
-    """Bind every widget of `gui` (from `childWidgetVariables`) with the property SlicerParameterName.
-
-    In Slicer 5.10, too, this returns nothing, so what it binds can never be let go of.
-    """
+def connectGui(self, gui) -> int:
+    """Bind every widget of `gui` (from `childWidgetVariables`) with the property SlicerParameterName; the tag."""
     named = {widget.property(PROPERTY): widget for widget in vars(gui).values()}
-    connectParametersToGui(self, {name: widget for name, widget in named.items() if name})
+    return connectParametersToGui(self, {name: widget for name, widget in named.items() if name})
 
 
 def connectParametersToGui(self, mapping: dict) -> int:
@@ -115,7 +137,7 @@ def connectParametersToGui(self, mapping: dict) -> int:
         connector.connect(_to_parameter(self, name, connector))
     tag = self._next_tag
     self._next_tag += 1
-    observer = self.parameterNode.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: _to_gui(self, tag))
+    observer = self.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: _to_gui(self))
     self._guis[tag] = bound, observer
     return tag
 
@@ -125,8 +147,8 @@ def disconnectGui(self, tag: int) -> None:
     bound, observer = self._guis.pop(tag, ({}, None))
     for connector in bound.values():
         connector.disconnect()
-    if observer is not None:
-        self.parameterNode.RemoveObserver(observer)
+    if observer is not None and SLICER >= (5, 12):
+        self.RemoveObserver(observer)
 
 
 def _to_parameter(self, name: str, connector):
@@ -138,13 +160,14 @@ def _to_parameter(self, name: str, connector):
     return changed
 
 
-def _to_gui(self, tag: int) -> None:
-    if self._updating or tag not in self._guis:
+def _to_gui(self) -> None:
+    if self._updating:
         return
     self._updating = True
     try:
-        for name, connector in self._guis[tag][0].items():
-            connector.write(getattr(self, name))
+        for connectors, _observer in list(self._guis.values()):
+            for name, connector in connectors.items():
+                connector.write(getattr(self, name))
     finally:
         self._updating = False
 
@@ -185,6 +208,8 @@ def _connector(widget, parameter: _Parameter) -> _Connector:
 
     if type(widget) is QtWidgets.QCheckBox and parameter.kind is bool:
         return _Connector(widget.toggled, lambda: widget.checked, writer("checked"))
+    if type(widget) is QtWidgets.QLineEdit and parameter.kind is str:
+        return _Connector(widget.textChanged, lambda: widget.text, writer("text"))
     if type(widget) is QtWidgets.QSpinBox and parameter.kind is int:
         if parameter.range is not None:
             widget.setRange(parameter.range.minimum, parameter.range.maximum)
@@ -196,7 +221,7 @@ def _connector(widget, parameter: _Parameter) -> _Connector:
         return _Connector(
             widget.currentIndexChanged,
             lambda: parameter.choices[widget.currentIndex],
-            lambda value: setattr(widget, "currentIndex", parameter.choices.index(value)),
+            lambda value: setattr(widget, "currentIndex", parameter.choices.index(value)),  # ValueError if unknown
         )
     if isinstance(widget, qMRMLNodeComboBox) and parameter.is_node:
         widget.nodeTypes = [parameter.kind.__name__]

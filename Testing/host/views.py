@@ -17,10 +17,12 @@ def four_views(volume) -> np.ndarray:
     return np.vstack([rows[0], np.full((6, rows[0].shape[1], 3), 255, np.uint8), rows[1]])
 
 
-def save(picture: np.ndarray, path) -> None:
+def save(picture: np.ndarray, path, *, bits: int = 8) -> None:
+    """Write a picture with so many bits per colour; with fewer its file is smaller."""
     from PIL import Image
 
-    Image.fromarray(picture).save(path)
+    lost = 8 - bits
+    Image.fromarray((picture >> lost << lost) + np.uint8((1 << lost) - 1)).save(path, optimize=True)
 
 
 def _slice_view(name: str, volume) -> np.ndarray:

@@ -172,11 +172,14 @@ class qSlicerWidget(qMRMLWidget):
 
 @dressed
 class qSlicerScriptedLoadableModuleWidget(qSlicerWidget):
-    """The panel in which the application shows a scripted module; `self()` is the module's own widget object."""
+    """The panel in which the application shows a scripted module; `self()` is the module's own widget object.
+
+    `isEntered` is true while it is the panel that is shown (Base/QTGUI/qSlicerAbstractModuleWidget.h).
+    """
 
     def __init__(self, make):
         super().__init__()
-        self._make, self._self = make, None
+        self._make, self._self, self._entered = make, None, False
         self.setLayout(QVBoxLayout())
         self.reload()
 
@@ -185,6 +188,16 @@ class qSlicerScriptedLoadableModuleWidget(qSlicerWidget):
 
     def self(self):
         return self._self
+
+    def enter(self) -> None:
+        self._entered = True
+        self._self.enter()
+
+    def exit(self) -> None:
+        self._entered = False
+        self._self.exit()
+
+    isEntered = Property(bool, lambda self: self._entered)
 
 
 MRML_WIDGETS = (qMRMLWidget, qMRMLNodeComboBox, qSlicerWidget, qSlicerScriptedLoadableModuleWidget)

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 
 from FetalPoseLib.simulation.biometry import VERTEBRAE, draw_biometry
-from FetalPoseLib.simulation.datasets import SPLITS
 from FetalPoseLib.simulation.fingerprint import FROZEN
 from FetalPoseLib.simulation.kinematics import LIMITS
+from FetalPoseLib.simulation.splits import SPLITS
 
 RIGHT, ANTERIOR, CRANIAL = 0, 1, 2
 FLUID, LIVER, HEART, CARTILAGE, BONE = 1.52, 1.65, 1.66, 1.70, 3.20  # MRayl: impedance tells tissues apart

@@ -16,10 +16,11 @@ from FetalPoseLib.simulation.anatomy import (
     trunk_place,
 )
 from FetalPoseLib.simulation.biometry import CHARTS, chart_mean_sd, crl_mean_sd
-from FetalPoseLib.simulation.datasets import SPLITS, draw_subject, in_sector, simulate, simulate_subject
+from FetalPoseLib.simulation.datasets import draw_subject, in_sector, simulate, simulate_subject
 from FetalPoseLib.simulation.display import scan_convert, volume_to_world
 from FetalPoseLib.simulation.fingerprint import SPACING
 from FetalPoseLib.simulation.implicit import Canvas, Capsule, Ellipsoid
+from FetalPoseLib.simulation.splits import SPLITS
 from FetalPoseLib.simulation.tissue import TISSUES
 from FetalPoseLib.volume.grid import transform_points
 
