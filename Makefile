@@ -16,7 +16,7 @@ WEB := .venv-web/bin
 WEB_READY := .venv-web/ready
 WEB_FLAGS ?=
 
-.PHONY: demo test test-all test-web web coverage fuzz lint format docs clean
+.PHONY: demo test test-all test-web test-web-all web coverage fuzz lint format docs clean
 
 demo: $(READY)
 	$(BIN)/fetalpose demo
@@ -34,6 +34,9 @@ web: $(WEB_READY)
 
 # Needs Debian's chromium, or CHROMIUM=/path/to/it.
 test-web: $(WEB_READY)
+	OMP_NUM_THREADS=1 $(WEB)/python -m pytest --numprocesses $(JOBS) --dist loadfile -m "not slow" $(TEST_FLAGS) Testing/web
+
+test-web-all: $(WEB_READY)
 	OMP_NUM_THREADS=1 $(WEB)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(TEST_FLAGS) Testing/web
 
 coverage: $(READY)
