@@ -142,29 +142,26 @@ def test_scaling_is_applied(tmp_path):
     np.testing.assert_allclose(found[1].array, 2.0 * FRAMES[1] + 1)
 
 
-def test_dicom_slices_of_several_volumes(tmp_path):
+def save_slices(folder, suffix, tags_of_volume):
+    """Each volume as a series of DICOM slices with its position in time and more tags."""
+    folder.mkdir()
     for k, frame in enumerate(FRAMES):
         for i, plane in enumerate(frame):
             number = k * len(frame) + i
             data = dicom_set(
                 plane, i, SOPInstanceUID=f"1.2.3.4.{number}", InstanceNumber=number + 1,
-                TemporalPositionIdentifier=k + 1, TemporalResolution=400,
+                TemporalPositionIdentifier=k + 1, **tags_of_volume(k),
             )  # fmt: skip
-            (tmp_path / "s").mkdir(exist_ok=True)
-            save_dicom(data, tmp_path / "s" / f"IM{number:03d}.dcm")
+            save_dicom(data, folder / f"IM{number:03d}{suffix}")
+
+
+def test_dicom_slices_of_several_volumes(tmp_path):
+    save_slices(tmp_path / "s", ".dcm", lambda k: {"TemporalResolution": 400})
     check(tmp_path / "s", times=(0, 0.4, 0.8))
 
 
 def test_dicom_times_of_acquisition(tmp_path):
-    for k, frame in enumerate(FRAMES):
-        for i, plane in enumerate(frame):
-            number = k * len(frame) + i
-            data = dicom_set(
-                plane, i, SOPInstanceUID=f"1.2.3.4.{number}", InstanceNumber=number + 1,
-                TemporalPositionIdentifier=k + 1, AcquisitionTime=f"10150{k}.5",
-            )  # fmt: skip
-            (tmp_path / "s").mkdir(exist_ok=True)
-            save_dicom(data, tmp_path / "s" / f"IM{number:03d}")
+    save_slices(tmp_path / "s", "", lambda k: {"AcquisitionTime": f"10150{k}.5"})
     check(tmp_path / "s", times=(0, 1, 2))
 
 

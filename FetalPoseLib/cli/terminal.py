@@ -77,11 +77,24 @@ class CountBar:
             self._bar.close()
 
 
-class _StageBar:
-    """A bar on standard error, from the first progress to the first warning or the end."""
+class _WarningBar:
+    """A bar on standard error that a warning interrupts."""
 
     def __init__(self) -> None:
         self._bar: tqdm | None = None
+
+    def warn(self, sentence: str) -> None:
+        self.close()
+        print_warning(sentence)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+class _StageBar(_WarningBar):
+    """A bar on standard error, from the first progress to the first warning or the end."""
 
     def show(self, progress) -> None:
         total = 3 + progress.iterations
@@ -93,20 +106,12 @@ class _StageBar:
         self._bar.n = min(_STAGES.index(stage) + (progress.iteration or 0), total)
         self._bar.refresh()
 
-    def warn(self, sentence: str) -> None:
-        self.close()
-        print_warning(sentence)
 
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-
-class SequenceBar:
+class SequenceBar(_WarningBar):
     """A bar on standard error over the volumes of each stage of a `session.track_file`; a warning interrupts it."""
 
     def __init__(self) -> None:
-        self._bar: tqdm | None = None
+        super().__init__()
         self._stage = ""
 
     def show(self, stage) -> None:
@@ -115,12 +120,3 @@ class SequenceBar:
             self._stage = stage.stage
             self._bar = tqdm(total=stage.total, desc=stage.stage, unit="volume", file=sys.stderr, leave=False)
         self._bar.update(stage.done - self._bar.n)
-
-    def warn(self, sentence: str) -> None:
-        self.close()
-        print_warning(sentence)
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
