@@ -12,9 +12,9 @@ import numpy as np
 from FetalPoseLib.body.crown_rump import CrownRump, crown_rump_of_pose
 from FetalPoseLib.body.dating import FORMULA, FORMULAS, GestationalAge, NotDated, gestational_age
 from FetalPoseLib.body.long_bones import BoneNorms, BoneScore, bundled_norms
+from FetalPoseLib.body.measurements import Z90
 from FetalPoseLib.body.posture import CDH_SD_DEG, posture_of
 
-Z90 = 1.645  # standard deviations that hold 90 %
 DIGITS = {"mm": 1, "deg": 0, "d": 0, "1": 1}  # of a value in a table, by its unit
 
 

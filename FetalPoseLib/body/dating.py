@@ -16,9 +16,8 @@ from dataclasses import dataclass
 
 from FetalPoseLib.body.age import weeks_and_days
 from FetalPoseLib.body.crown_rump import CrownRump
+from FetalPoseLib.body.measurements import Z90
 from FetalPoseLib.errors import FetalPoseError
-
-Z90 = 1.645  # standard deviations that hold 90 %
 
 
 @dataclass(frozen=True)

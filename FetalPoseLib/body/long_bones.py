@@ -12,13 +12,12 @@ from functools import lru_cache
 import numpy as np
 
 from FetalPoseLib.body.crown_rump import crown_rump_of_pose
-from FetalPoseLib.body.measurements import segment_lengths
+from FetalPoseLib.body.measurements import Z90, segment_lengths
 from FetalPoseLib.body.pose_library import PoseLibrary
 from FetalPoseLib.body.skeleton import Skeleton, load_skeleton
 from FetalPoseLib.resources import resource_path
 
 PARTS = ("upper_arm", "forearm", "thigh", "lower_leg")
-Z90 = 1.645  # standard deviations that hold 90 %
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ import numpy as np
 from FetalPoseLib.body.skeleton import Skeleton, load_skeleton
 from FetalPoseLib.errors import FetalPoseError
 
+Z90 = 1.645  # standard deviations that hold 90 %
+
 
 def segment_lengths(points, skeleton: Skeleton | None = None) -> np.ndarray:
     """Length in mm of each segment of a pose (..., 16, 3): (..., 15), NaN where an end is not visible."""

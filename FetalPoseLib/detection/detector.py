@@ -178,7 +178,7 @@ class Detector:
 
     def _is_fetus_in(self, scan: Scan) -> bool:
         """Whether the first reading of a scan leaves no doubt."""
-        frames = self.first_frames(scan, *self._located(scan))
+        frames = self.frames_in(scan)
         return bool(frames) and self._best_view(frames, scan).certainty >= self.search.certain
 
     def frames_in(self, scan: Scan) -> list[FetalFrame]:
